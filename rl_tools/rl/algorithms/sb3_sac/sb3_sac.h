@@ -1,0 +1,116 @@
+#pragma once
+// Soft actor-critic exactly as `stable_baselines3.SAC.train` computes it.
+
+#include <rl_tools/nn_models/panel_mlp/panel_mlp.h>
+#include <rl_tools/random/philox/philox.h>
+#include <rl_tools/rl/components/sb3_replay_buffer/sb3_replay_buffer.h>
+
+namespace rl_tools::rl::algorithms::sb3_sac {
+    // stable_baselines3/sac/policies.py
+    template <typename T>
+    inline constexpr T LOG_STD_MIN = -20;
+    template <typename T>
+    inline constexpr T LOG_STD_MAX = 2;
+    // stable_baselines3/common/distributions.py, SquashedDiagGaussianDistribution
+    template <typename T>
+    inline constexpr T SQUASH_EPSILON = T(1e-6);
+
+    // Shapes and structure; everything else is a run-time argument.
+    template <typename T_T, typename T_OBSERVATION, std::size_t T_OBSERVATION_DIM, std::size_t T_ACTION_DIM,
+              std::size_t T_N_CRITICS, std::size_t T_BATCH_SIZE, typename T_ACTOR_LAYERS, typename T_CRITIC_LAYERS>
+    struct Specification {
+        using T = T_T;
+        using OBSERVATION = T_OBSERVATION;
+        static constexpr std::size_t OBSERVATION_DIM = T_OBSERVATION_DIM;
+        static constexpr std::size_t ACTION_DIM = T_ACTION_DIM;
+        static constexpr std::size_t N_CRITICS = T_N_CRITICS;
+        static constexpr std::size_t BATCH_SIZE = T_BATCH_SIZE;
+        static constexpr std::size_t SIZE = panel::SIZE<T>;
+        static constexpr std::size_t N_PANELS = panel::N_PANELS<BATCH_SIZE, T>;
+        static_assert(OBSERVATION_DIM > 0 && ACTION_DIM > 0 && N_CRITICS > 0 && BATCH_SIZE > 0);
+
+        // Heads: mean and log standard deviation of the Gaussian.
+        using ACTOR = nn_models::panel_mlp::Specification<T, OBSERVATION_DIM, T_ACTOR_LAYERS, 2, ACTION_DIM, 0>;
+        using CRITIC = nn_models::panel_mlp::Specification<T, OBSERVATION_DIM + ACTION_DIM, T_CRITIC_LAYERS, 1, 1,
+                                                           ACTION_DIM>;
+    };
+
+    struct HyperParameters {
+        nn::optimizers::torch_adam::HyperParameters actor_optimizer;
+        nn::optimizers::torch_adam::HyperParameters critic_optimizer;
+        nn::optimizers::torch_adam::HyperParameters entropy_coefficient_optimizer;
+        double gamma;
+        double tau;
+        double target_entropy;
+        double entropy_coefficient;  // used where it is fixed, that is where its parameter has no value
+        std::int64_t target_update_interval;
+    };
+
+    // What SB3 logs of one gradient step.
+    struct Losses {
+        double entropy_coefficient;
+        double entropy_coefficient_loss;
+        double critic_loss;
+        double actor_loss;
+    };
+
+    // Everything the policy says about one panel of observations, kept for the gradient.
+    template <typename T_SPEC>
+    struct SquashedGaussian {
+        using T = typename T_SPEC::T;
+        static constexpr std::size_t ACTION_DIM = T_SPEC::ACTION_DIM;
+        static constexpr std::size_t SIZE = T_SPEC::SIZE;
+        alignas(panel::ALIGNMENT) T noise[ACTION_DIM * SIZE];       // epsilon
+        alignas(panel::ALIGNMENT) T standard_deviation[ACTION_DIM * SIZE];
+        alignas(panel::ALIGNMENT) T deviation[ACTION_DIM * SIZE];   // u - mean, rounded as torch rounds it
+        alignas(panel::ALIGNMENT) T action[ACTION_DIM * SIZE];      // tanh(u)
+        alignas(panel::ALIGNMENT) T log_probability[SIZE];
+    };
+
+    // What one thread needs for one task.
+    template <typename T_SPEC>
+    struct Scratch {
+        using ACTOR = typename T_SPEC::ACTOR;
+        using CRITIC = typename T_SPEC::CRITIC;
+        union {
+            struct {
+                nn_models::panel_mlp::Activations<ACTOR, 1> actor;
+                nn_models::panel_mlp::Activations<CRITIC, 1> critics[T_SPEC::N_CRITICS];
+                nn_models::panel_mlp::Activations<CRITIC, 1> critic_gradients;
+                SquashedGaussian<T_SPEC> policy;
+            } evaluation;
+            nn_models::panel_mlp::UpdateScratch<ACTOR, T_SPEC::N_PANELS> actor_update;
+            nn_models::panel_mlp::UpdateScratch<CRITIC, T_SPEC::N_PANELS> critic_update;
+        };
+    };
+
+    // What lives from one phase of an update to the next.
+    template <typename T_SPEC>
+    struct Workspace {
+        using SPEC = T_SPEC;
+        using T = typename SPEC::T;
+        template <typename NETWORK>
+        using Activations = nn_models::panel_mlp::Activations<NETWORK, SPEC::N_PANELS>;
+        template <typename NETWORK>
+        using TransposedWeights = nn_models::panel_mlp::TransposedWeights<NETWORK>;
+        using ACTOR = typename SPEC::ACTOR;
+        using CRITIC = typename SPEC::CRITIC;
+
+        Activations<ACTOR> actor, actor_gradients;
+        Activations<CRITIC> critics[SPEC::N_CRITICS], critic_gradients[SPEC::N_CRITICS];
+        SquashedGaussian<SPEC> policy[SPEC::N_PANELS];
+        alignas(panel::ALIGNMENT) T critic_loss[SPEC::N_PANELS * SPEC::SIZE];
+        alignas(panel::ALIGNMENT) T actor_loss[SPEC::N_PANELS * SPEC::SIZE];
+        TransposedWeights<ACTOR> actor_transposed;
+        TransposedWeights<CRITIC> critics_transposed[SPEC::N_CRITICS];
+    };
+
+    template <typename T_SPEC>
+    struct ActorCritic {
+        using SPEC = T_SPEC;
+        nn_models::panel_mlp::Parameters<typename SPEC::ACTOR> actor;
+        nn_models::panel_mlp::Parameters<typename SPEC::CRITIC> critics[SPEC::N_CRITICS];
+        nn_models::panel_mlp::Parameters<typename SPEC::CRITIC> target_critics[SPEC::N_CRITICS];
+        nn::optimizers::torch_adam::Parameter<typename SPEC::T> log_entropy_coefficient;  // value null where fixed
+    };
+}

@@ -1,0 +1,120 @@
+#pragma once
+// Vectors as wide as the registers of the target, written with the compiler's vector types; any other C++17
+// compiler gets a plain array with the same operators.
+
+#include <cstddef>
+#include <cstring>
+
+#include <rl_tools/rl_tools.h>
+
+namespace rl_tools::utils::simd {
+#if defined(__AVX512F__)
+    inline constexpr std::size_t VECTOR_BYTES = 64;
+    inline constexpr std::size_t REGISTERS = 32;
+#elif defined(__AVX__)
+    inline constexpr std::size_t VECTOR_BYTES = 32;
+    inline constexpr std::size_t REGISTERS = 16;
+#elif defined(__aarch64__)
+    inline constexpr std::size_t VECTOR_BYTES = 16;
+    inline constexpr std::size_t REGISTERS = 32;
+#else
+    inline constexpr std::size_t VECTOR_BYTES = 16;
+    inline constexpr std::size_t REGISTERS = 16;
+#endif
+
+    template <typename T>
+    inline constexpr std::size_t LANES = VECTOR_BYTES / sizeof(T);
+
+#if defined(__GNUC__) || defined(__clang__)
+    template <typename T>
+    struct VectorType {
+        typedef T TYPE __attribute__((vector_size(VECTOR_BYTES)));
+    };
+    template <typename T>
+    using Vector = typename VectorType<T>::TYPE;
+#else
+    template <typename T>
+    struct alignas(VECTOR_BYTES) Vector {
+        T lanes[LANES<T>];
+        T operator[](std::size_t lane) const { return lanes[lane]; }
+        T& operator[](std::size_t lane) { return lanes[lane]; }
+    };
+    template <typename T, typename OPERATION>
+    Vector<T> elementwise(const Vector<T>& a, const Vector<T>& b, OPERATION operation) {
+        Vector<T> result;
+        for (std::size_t lane = 0; lane < LANES<T>; lane++) {
+            result[lane] = operation(a[lane], b[lane]);
+        }
+        return result;
+    }
+    template <typename T>
+    Vector<T> operator+(const Vector<T>& a, const Vector<T>& b) {
+        return elementwise(a, b, [](T x, T y) { return x + y; });
+    }
+    template <typename T>
+    Vector<T> operator*(const Vector<T>& a, const Vector<T>& b) {
+        return elementwise(a, b, [](T x, T y) { return x * y; });
+    }
+#endif
+
+    template <typename T>
+    inline Vector<T> load(const T* source) {
+        Vector<T> vector;
+        std::memcpy(&vector, source, sizeof(vector));
+        return vector;
+    }
+
+    template <typename T>
+    inline void store(T* target, const Vector<T>& vector) {
+        std::memcpy(target, &vector, sizeof(vector));
+    }
+
+    template <typename T>
+    inline Vector<T> broadcast(T value) {
+#if defined(__GNUC__) || defined(__clang__)
+        // One instruction, where g++ 12 would set lane after lane of a loop.
+        return value - Vector<T>{};
+#else
+        Vector<T> vector;
+        for (std::size_t lane = 0; lane < LANES<T>; lane++) {
+            vector[lane] = value;
+        }
+        return vector;
+#endif
+    }
+
+    // max(x, 0); NaN stays NaN, as in torch.
+    template <typename T>
+    inline Vector<T> relu(const Vector<T>& x) {
+#if defined(__GNUC__) || defined(__clang__)
+        const Vector<T> zero = {};
+        return x < zero ? zero : x;
+#else
+        return elementwise(x, x, [](T a, T) { return a < 0 ? T{0} : a; });
+#endif
+    }
+
+    // The gradient that passes a ReLU whose output was `y`: none where y = 0, all of it where y is NaN, as in torch.
+    template <typename T>
+    inline Vector<T> relu_gradient(const Vector<T>& y, const Vector<T>& d_y) {
+#if defined(__GNUC__) || defined(__clang__)
+        const Vector<T> zero = {};
+        return y <= zero ? zero : d_y;
+#else
+        return elementwise(y, d_y, [](T a, T b) { return a <= 0 ? T{0} : b; });
+#endif
+    }
+
+    // Adds the lanes in a fixed order, so that the bits do not depend on the optimiser's choice of shuffles.
+    template <typename T>
+    inline T sum(const Vector<T>& vector) {
+        alignas(VECTOR_BYTES) T lanes[LANES<T>];
+        store(lanes, vector);
+        for (std::size_t half = LANES<T> / 2; half > 0; half /= 2) {
+            for (std::size_t lane = 0; lane < half; lane++) {
+                lanes[lane] += lanes[lane + half];
+            }
+        }
+        return lanes[0];
+    }
+}

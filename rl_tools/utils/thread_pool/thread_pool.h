@@ -1,0 +1,145 @@
+#pragma once
+// A few threads that share the tasks of one phase after another.
+//
+// Tasks are handed out one at a time, because a static split stalls whenever another process keeps a core busy.
+// The caller works too and waits only for tasks that a worker has already begun, so a pool whose workers are
+// gone (in a forked child) or starved still finishes.
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace rl_tools::utils {
+    class ThreadPool {
+      public:
+        // A task of the current job; `thread` is below `n_threads()` and no other task runs under it meanwhile.
+        using Task = void (*)(void* context, std::uint32_t index, unsigned thread);
+
+        explicit ThreadPool(unsigned n_threads) {
+            for (unsigned worker = 1; worker < n_threads; worker++) {
+                workers.emplace_back([this, worker] { work(worker); });
+            }
+        }
+        ThreadPool(const ThreadPool&) = delete;
+        ThreadPool& operator=(const ThreadPool&) = delete;
+        ~ThreadPool() {
+            {
+                std::lock_guard<std::mutex> lock(mutex);
+                stopping.store(true);
+            }
+            wake.notify_all();
+            for (auto& worker : workers) {
+                worker.join();
+            }
+        }
+
+        unsigned n_threads() const { return static_cast<unsigned>(workers.size()) + 1; }
+
+        // Calls `function(index, thread)` for each index below `n_tasks`, in any order and on any thread, and
+        // returns when all calls have returned.
+        template <typename FUNCTION>
+        void parallel_for(std::uint32_t n_tasks, FUNCTION&& function) {
+            if (workers.empty() || n_tasks <= 1) {
+                for (std::uint32_t index = 0; index < n_tasks; index++) {
+                    function(index, 0);
+                }
+                return;
+            }
+            using TYPE = std::remove_reference_t<FUNCTION>;
+            run(n_tasks,
+                [](void* context, std::uint32_t index, unsigned thread) {
+                    (*static_cast<TYPE*>(context))(index, thread);
+                },
+                const_cast<void*>(static_cast<const void*>(&function)));
+        }
+
+      private:
+        // One word names the job and the next task to hand out, so that a worker which comes late can never take
+        // a task of one job with the function of another: [job: 24 bits][number of tasks: 20][next task: 20].
+        static constexpr unsigned INDEX_BITS = 20;
+        static constexpr std::uint64_t INDEX_MASK = (std::uint64_t{1} << INDEX_BITS) - 1;
+        static constexpr unsigned SPINS_BEFORE_SLEEP = 20000;
+
+        static std::uint64_t next_task(std::uint64_t ticket) { return ticket & INDEX_MASK; }
+        static std::uint64_t n_tasks_of(std::uint64_t ticket) { return (ticket >> INDEX_BITS) & INDEX_MASK; }
+        static bool has_task(std::uint64_t ticket) { return next_task(ticket) < n_tasks_of(ticket); }
+
+        static void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+            __builtin_ia32_pause();
+#elif defined(__aarch64__) && defined(__GNUC__)
+            asm volatile("yield");
+#endif
+        }
+
+        void run(std::uint32_t n_tasks, Task new_task, void* new_context) {
+            task.store(new_task, std::memory_order_relaxed);
+            context.store(new_context, std::memory_order_relaxed);
+            n_done.store(0, std::memory_order_relaxed);
+            job++;
+            // Sequentially consistent with `n_sleeping`: either the worker sees the new ticket before it sleeps,
+            // or we see that it sleeps and wake it.
+            ticket.store((job << (2 * INDEX_BITS)) | (std::uint64_t{n_tasks} << INDEX_BITS));
+            if (n_sleeping.load() > 0) {
+                std::lock_guard<std::mutex> lock(mutex);
+                wake.notify_all();
+            }
+            take_tasks(0);
+            for (unsigned spins = 0; n_done.load(std::memory_order_acquire) != n_tasks; spins++) {
+                if (spins < SPINS_BEFORE_SLEEP) {
+                    relax();
+                } else {
+                    std::this_thread::yield();
+                }
+            }
+        }
+
+        void take_tasks(unsigned thread) {
+            while (has_task(ticket.load(std::memory_order_relaxed))) {
+                // The ticket that was taken may belong to a newer job than the one looked at; its own fields count.
+                const std::uint64_t taken = ticket.fetch_add(1, std::memory_order_acq_rel);
+                if (!has_task(taken)) {
+                    return;
+                }
+                // A job can't end, and so task and context can't change, before this task has been counted.
+                task.load(std::memory_order_relaxed)(context.load(std::memory_order_relaxed),
+                                                     static_cast<std::uint32_t>(next_task(taken)), thread);
+                n_done.fetch_add(1, std::memory_order_release);
+            }
+        }
+
+        void work(unsigned thread) {
+            unsigned spins = 0;
+            while (!stopping.load(std::memory_order_relaxed)) {
+                if (has_task(ticket.load(std::memory_order_acquire))) {
+                    take_tasks(thread);
+                    spins = 0;
+                } else if (spins < SPINS_BEFORE_SLEEP) {
+                    spins++;
+                    relax();
+                } else {
+                    std::unique_lock<std::mutex> lock(mutex);
+                    n_sleeping.fetch_add(1);
+                    wake.wait(lock, [this] { return stopping.load() || has_task(ticket.load()); });
+                    n_sleeping.fetch_sub(1);
+                    spins = 0;
+                }
+            }
+        }
+
+        std::atomic<Task> task{nullptr};
+        std::atomic<void*> context{nullptr};
+        std::uint64_t job = 0;
+        alignas(64) std::atomic<std::uint64_t> ticket{0};
+        alignas(64) std::atomic<std::uint32_t> n_done{0};
+        alignas(64) std::atomic<unsigned> n_sleeping{0};
+        std::atomic<bool> stopping{false};
+        std::mutex mutex;
+        std::condition_variable wake;
+        std::vector<std::thread> workers;
+    };
+}

@@ -1,0 +1,53 @@
+"""Compiling in the background, while the first environment steps are taken."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import Future, TimeoutError
+from pathlib import Path
+
+from sb3_tinyrl._native.build import build
+from sb3_tinyrl._native.spec import KernelSpec
+
+_SECONDS_BETWEEN_LOOKS = 0.2
+
+
+class BackgroundBuild:
+    """The build of one kernel, under way in a thread of its own from construction on."""
+
+    def __init__(self, spec: KernelSpec) -> None:
+        self.spec = spec
+        self._process_id = os.getpid()
+        self._cancelled = threading.Event()
+        self._library: Future[Path] = Future()
+        # A daemon, so that an interpreter that exits does not wait for the compiler.
+        threading.Thread(target=self._run, name="sb3_tinyrl build", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._library.set_result(build(self.spec, cancelled=self._cancelled))
+        except BaseException as error:
+            self._library.set_exception(error)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a result is there or to come: not in a forked child, nor after an interrupt."""
+        return self._process_id == os.getpid() and not self._cancelled.is_set()
+
+    def result(self) -> Path:
+        """Wait for the library.
+
+        :raises KernelError: what :func:`sb3_tinyrl._native.build.build` raised
+        """
+        try:
+            while True:
+                # In slices, since some platforms deliver no KeyboardInterrupt to a waiting thread.
+                try:
+                    return self._library.result(timeout=_SECONDS_BETWEEN_LOOKS)
+                except TimeoutError:
+                    if self._library.done():
+                        raise
+        except KeyboardInterrupt:
+            self._cancelled.set()
+            raise

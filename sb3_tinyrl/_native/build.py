@@ -1,0 +1,166 @@
+"""From a spec to a shared library on disk, compiled at most once per machine."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sb3_tinyrl._native.cache import KernelCache, cache_directory, cache_key
+from sb3_tinyrl._native.compiler import Compiler, compile_flags, cpu_features, find_compiler
+from sb3_tinyrl._native.errors import KernelBuildError
+from sb3_tinyrl._native.headers import Headers, find_headers
+from sb3_tinyrl._native.spec import KernelSpec
+
+_LIBRARY = "kernel.so"
+_SECONDS_BETWEEN_LOOKS = 0.1
+_ERROR_LINE = re.compile(r"\berror: |undefined reference|cannot find -l")
+_LONGEST_ERROR_LINE = 500
+_LONGEST_OUTPUT = 4000
+
+_logger = logging.getLogger("sb3_tinyrl")
+
+
+def build(spec: KernelSpec, *, cancelled: threading.Event | None = None) -> Path:
+    """Return a shared library with the kernel for ``spec``, compiling it unless the cache has it.
+
+    Safe to call from any thread and from many processes at once: one compiles, the others wait for it. A
+    KeyboardInterrupt ends the compiler, too.
+
+    :param spec: what to compile for
+    :param cancelled: to be set from another thread to end the compiler, or the wait for another process
+    :return: path of the library
+    :raises CompilerNotFoundError: without a compiler
+    :raises KernelBuildError: when the compiler fails, sources are missing, or the build was cancelled
+    :raises CacheError: when the cache's folder can't be used
+    """
+    cancelled = cancelled or threading.Event()
+    recipe = _Recipe(spec, find_compiler(), find_headers())
+    cache = KernelCache(cache_directory())
+    key = recipe.key()
+    if library := cache.find(key):
+        return library
+    with cache.lock(key, cancelled):
+        if library := cache.find(key):  # made by whoever held the lock before
+            return library
+        return _compile(recipe, cache, key, cancelled)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """All that a library is made from."""
+
+    spec: KernelSpec
+    compiler: Compiler
+    headers: Headers
+
+    def key(self) -> str:
+        return cache_key(
+            {
+                "spec": self.spec.header(),
+                "sources": self.headers.digest(),
+                "compiler": self.compiler.command,
+                "version": self.compiler.version,
+                "flags": compile_flags(),
+                "cpu": cpu_features(),
+            }
+        )
+
+    def shell_line(self) -> str:
+        command = self.compiler.library_command(
+            self.headers.kernel_source,
+            Path(_LIBRARY),
+            includes=[Path("."), self.headers.include_root],
+            system_includes=[self.headers.rltools],
+        )
+        return subprocess.list2cmdline(command) if sys.platform == "win32" else shlex.join(command)
+
+
+def _compile(recipe: _Recipe, cache: KernelCache, key: str, cancelled: threading.Event) -> Path:
+    _logger.info("compiling the kernel for %s with %s", recipe.spec, shlex.join(recipe.compiler.command))
+    if recipe.compiler.kind == "zig":
+        _logger.info("zig's very first compilation takes a minute or two, as it builds its C++ library first")
+    start = time.perf_counter()
+    shell_line = recipe.shell_line()
+    # No depfile: the key covers the contents of every header, so an edited one leads to a new build from
+    # nothing, even if its time of modification goes backwards, as it may when another version is installed.
+    ninja_file = f"rule compile\n  command = {shell_line.replace('$', '$$')}\nbuild {_LIBRARY}: compile\n"
+    with cache.workspace(key, {"kernel_spec.h": recipe.spec.header(), "build.ninja": ninja_file}) as folder:
+        succeeded, output = _run_ninja(folder, cancelled)
+        if "ninja: build stopped: interrupted" in output:  # by Ctrl-C, which reaches ninja, too
+            raise KernelBuildError("the build was interrupted")
+        # without what ninja says before and after it
+        output = (output.partition(f"{shell_line}\n")[2] or output).partition("ninja: build stopped")[0]
+        if not succeeded or not (folder / _LIBRARY).exists():
+            if os.strerror(errno.ENOSPC) in output:
+                raise cache.error("no space was left for the compiler, there or in the temporary folder")
+            raise _build_error(recipe.spec, shell_line, output)
+        if output:
+            _logger.debug("the compiler says:\n%s", output)
+        if recipe.key() != key:
+            raise KernelBuildError("the C++ sources changed while they were being compiled; start again")
+        library = cache.publish(key, folder / _LIBRARY)
+    _logger.info("compiled the kernel in %.1f s", time.perf_counter() - start)
+    return library
+
+
+def _run_ninja(folder: Path, cancelled: threading.Event) -> tuple[bool, str]:
+    """Run ninja in ``folder``; return whether it succeeded and what it and the compiler said.
+
+    Ninja rather than the compiler itself, as it takes the compiler's own child processes along when it ends.
+    """
+    import ninja  # slow to import, and only needed for building
+
+    program = shutil.which("ninja", path=ninja.BIN_DIR or None)
+    if program is None:
+        raise KernelBuildError(
+            "the program ninja is missing, expected in the Python package ninja; reinstall it with: "
+            "pip install --force-reinstall ninja"
+        )
+    process = subprocess.Popen(
+        [program, "--quiet"],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, "LC_ALL": "C"},  # error messages are searched for English words
+    )
+    try:
+        while True:
+            if cancelled.is_set():
+                raise KernelBuildError("the build was cancelled")
+            try:
+                output, _ = process.communicate(timeout=_SECONDS_BETWEEN_LOOKS)
+                return process.returncode == 0, output
+            except subprocess.TimeoutExpired:
+                continue
+    except BaseException:
+        process.terminate()
+        process.communicate()
+        raise
+
+
+def _build_error(spec: KernelSpec, shell_line: str, output: str) -> KernelBuildError:
+    lines = [line for line in output.splitlines() if line.strip()] or ["no error message"]
+    first = next(filter(_ERROR_LINE.search, lines), lines[0])
+    shown = output[:_LONGEST_OUTPUT]
+    omitted = f"\n[{len(output) - len(shown)} more characters]" if len(shown) < len(output) else ""
+    return KernelBuildError(
+        f"the C++ compiler failed: {first[:_LONGEST_ERROR_LINE]}\n"
+        f"Command: {shell_line}\n"
+        f"Kernel: {spec}\n"
+        "Expected a compiler for C++17 that knows GCC's flags. Choose another one with $CXX, or pass "
+        'kernel="torch" to train without one; if a recent compiler fails, please report this message.\n'
+        f"The compiler's output:\n{shown}{omitted}"
+    )

@@ -1,0 +1,145 @@
+"""Which C++ compiler to use, and how to call it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from sb3_tinyrl._native.errors import CompilerNotFoundError
+
+_CANDIDATES = ("clang++", "c++", "g++") if sys.platform == "darwin" else ("c++", "g++", "clang++")
+
+_NOT_FOUND = """\
+no C++ compiler found: $CXX is not set, none of {candidates} works, and the package ziglang is missing. \
+Three ways out:
+  1. install your platform's compiler
+       Debian, Ubuntu: sudo apt install g++
+       Fedora:         sudo dnf install gcc-c++
+       macOS:          xcode-select --install
+       Windows:        winget install BrechtSanders.WinLibs.POSIX.UCRT
+  2. pip install "sb3-tinyrl[compiler]", which brings one as a Python package (ziglang)
+  3. pass kernel="torch" to train through Stable-Baselines3's own update, without a compiler"""
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A compiler that answered: how to call it, what it says about itself, its kind (gcc, clang or zig)."""
+
+    command: tuple[str, ...]
+    version: str
+    kind: str
+
+    def library_command(
+        self, source: Path, output: Path, includes: Iterable[Path], system_includes: Iterable[Path]
+    ) -> list[str]:
+        """Return the arguments that compile a shared library for this very CPU.
+
+        :param source: the translation unit
+        :param output: where the library goes
+        :param includes: folders searched first, in whose headers warnings count
+        :param system_includes: folders searched then, in whose headers they do not
+        """
+        return [
+            *self.command,
+            *compile_flags(),
+            *(f"-I{folder}" for folder in includes),
+            *(part for folder in system_includes for part in ("-isystem", str(folder))),
+            str(source),
+            "-o",
+            str(output),
+        ]
+
+
+def find_compiler() -> Compiler:
+    """Return the compiler named by ``$CXX``, else the platform's, else that of the PyPI package ``ziglang``.
+
+    :raises CompilerNotFoundError: when there is none, or ``$CXX`` is set and does not work
+    """
+    if chosen := os.environ.get("CXX"):
+        return _chosen_compiler(chosen)
+    for candidate in _CANDIDATES:
+        # macOS has a placeholder for each of these that fails until the real one is installed
+        if path := shutil.which(candidate):
+            try:
+                return _compiler((os.path.abspath(path),))
+            except (OSError, subprocess.SubprocessError):
+                continue
+    if find_spec("ziglang"):
+        # Not asked for its version, as that takes longer than all the rest of a warm start.
+        from importlib.metadata import version
+
+        return Compiler((sys.executable, "-m", "ziglang", "c++"), f"ziglang {version('ziglang')}", "zig")
+    raise CompilerNotFoundError(_NOT_FOUND.format(candidates=", ".join(_CANDIDATES)))
+
+
+def compile_flags() -> list[str]:
+    """Return the flags that are the same for every kernel on this machine."""
+    flags = ["-std=c++17", "-O3"]
+    # On ARM, -march=native leaves the tuning out and is unknown to some versions of Clang.
+    flags.append("-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native")
+    # Not -ffast-math: linked into a shared library it makes the whole process flush denormals to zero.
+    flags += ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+    if sys.platform != "win32":  # where all code is position-independent, and Clang refuses the flag
+        flags.append("-fPIC")
+    return [*flags, "-shared", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"]
+
+
+def cpu_features() -> str:
+    """Describe what ``-march=native`` depends on: machines that share a home directory may differ in it."""
+    try:
+        with open("/proc/cpuinfo") as cpuinfo:
+            for line in cpuinfo:
+                if line.startswith(("flags", "Features")):
+                    return f"{platform.machine()} {line.strip()}"
+    except OSError:
+        pass  # not Linux
+    if sys.platform == "darwin":
+        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return f"{platform.machine()} {platform.processor()}"
+
+
+def _chosen_compiler(chosen: str) -> Compiler:
+    # A path with spaces need not be quoted; anything else is split the way make and CMake split $CXX.
+    try:
+        command = [chosen] if shutil.which(chosen) else shlex.split(chosen, posix=os.name != "nt")
+        # absolute, as the compiler runs in another folder
+        return _compiler((os.path.abspath(shutil.which(command[0]) or command[0]), *command[1:]))
+    except (OSError, ValueError, IndexError, subprocess.SubprocessError) as error:
+        raise CompilerNotFoundError(
+            f"$CXX is {chosen!r}, which does not work: {_reason(error)}. Expected GCC or Clang, with any "
+            "arguments, that answers to --version; set CXX to one, or unset it to have a compiler found"
+        ) from error
+
+
+def _compiler(command: tuple[str, ...]) -> Compiler:
+    answer = subprocess.run(
+        [*command, "--version"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=True,
+        env={**os.environ, "LC_ALL": "C"},  # the answer is part of the cache's key
+    )
+    version = answer.stdout.strip()
+    if any(Path(part).stem in ("zig", "ziglang") for part in command):
+        kind = "zig"
+    else:
+        kind = "clang" if "clang" in version else "gcc"
+    return Compiler(command, version, kind)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        said = (error.stderr or error.stdout).strip() or "no output"
+        return f"{shlex.join(error.cmd)} ended with status {error.returncode} ({said.splitlines()[0]})"
+    return str(error)

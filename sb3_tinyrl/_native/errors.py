@@ -1,0 +1,17 @@
+"""What can go wrong between a spec and a loaded kernel."""
+
+
+class KernelError(RuntimeError):
+    """The compiled kernel is not available; the message says why and what to do about it."""
+
+
+class CompilerNotFoundError(KernelError):
+    """This machine has no usable C++ compiler, or ``$CXX`` names something that is not one."""
+
+
+class KernelBuildError(KernelError):
+    """A compiler is there, but it produced no library."""
+
+
+class CacheError(KernelError):
+    """The folder for compiled kernels cannot be read or written."""

@@ -1,0 +1,86 @@
+"""Where the kernel's C++ lies: our overlay ``rl_tools/`` and the headers of the PyPI package ``rltools``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from sb3_tinyrl._native.errors import KernelBuildError
+
+_KERNEL_SOURCE = Path("interface", "sb3", "sac.cpp")
+_RLTOOLS_INCLUDE = Path("external", "rl_tools", "include")
+
+
+@dataclass(frozen=True)
+class Headers:
+    """The two folders a kernel is compiled from: our ``rl_tools/`` itself, and RLtools' include folder."""
+
+    overlay: Path
+    rltools: Path
+
+    @property
+    def kernel_source(self) -> Path:
+        """The translation unit that makes up a kernel."""
+        return self.overlay / _KERNEL_SOURCE
+
+    @property
+    def include_root(self) -> Path:
+        """The folder from which ``#include <rl_tools/...>`` finds our overlay."""
+        return self.overlay.parent
+
+    def digest(self) -> str:
+        """Return a hash over the names and contents of all files in both folders.
+
+        Contents rather than times of modification, because package managers set those as they please; reading
+        all of it takes about ten milliseconds.
+        """
+        total = hashlib.sha256()
+        for folder in (self.overlay, self.rltools):
+            for name, path in _files(folder):
+                with open(path, "rb") as file:
+                    total.update(f"{name}\0".encode() + hashlib.sha256(file.read()).digest())
+        return total.hexdigest()
+
+
+def find_headers() -> Headers:
+    """Locate both folders, without importing ``rltools``, which would need pybind11 and write files.
+
+    :raises KernelBuildError: when one of them is missing
+    """
+    # `rl_tools` is a namespace package: any folder of that name on sys.path contributes a location.
+    for location in _locations("rl_tools"):
+        if (location / _KERNEL_SOURCE).is_file():
+            overlay = location
+            break
+    else:
+        raise KernelBuildError(
+            f"the kernel's source rl_tools/{_KERNEL_SOURCE.as_posix()} is in no folder of sys.path, expected "
+            "it beside the package sb3_tinyrl; reinstall with: pip install --force-reinstall sb3-tinyrl"
+        )
+    for location in _locations("rltools"):
+        if (location / _RLTOOLS_INCLUDE).is_dir():
+            return Headers(overlay, location / _RLTOOLS_INCLUDE)
+    raise KernelBuildError(
+        f"the headers of RLtools are missing, expected {_RLTOOLS_INCLUDE.as_posix()} in the Python package "
+        "rltools; install it with: pip install --force-reinstall rltools"
+    )
+
+
+def _locations(package: str) -> list[Path]:
+    spec = find_spec(package)
+    locations = spec.submodule_search_locations if spec else None
+    return [Path(location).absolute() for location in locations or ()]  # as sys.path may hold relative ones
+
+
+def _files(folder: str | os.PathLike[str], prefix: str = "") -> Iterator[tuple[str, str]]:
+    # os.scandir, as pathlib's walk takes several times longer, and this runs at every start
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir():
+                yield from _files(entry.path, f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name, entry.path

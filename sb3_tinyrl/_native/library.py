@@ -1,0 +1,257 @@
+"""The C interface of a compiled kernel (``rl_tools/interface/sb3/sac.cpp``), called through ctypes.
+
+ctypes releases the GIL during each call. Nothing here knows reinforcement learning: arrays in, arrays out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sb3_tinyrl._native.errors import KernelError
+from sb3_tinyrl._native.spec import KernelSpec
+
+_c_int64_p = ctypes.POINTER(ctypes.c_int64)
+
+
+class Parameter(ctypes.Structure):
+    """Addresses of a parameter and of what Adam keeps for it; all but ``value`` null where nothing trains it."""
+
+    _fields_ = (
+        ("value", ctypes.c_void_p),
+        ("exp_avg", ctypes.c_void_p),
+        ("exp_avg_sq", ctypes.c_void_p),
+        ("step", ctypes.c_void_p),
+    )
+
+
+class AdamHyperParameters(ctypes.Structure):
+    _fields_ = (
+        ("learning_rate", ctypes.c_double),
+        ("beta_1", ctypes.c_double),
+        ("beta_2", ctypes.c_double),
+        ("epsilon", ctypes.c_double),
+    )
+
+
+class HyperParameters(ctypes.Structure):
+    """What may change from one call to the next without a new kernel."""
+
+    _fields_ = (
+        ("actor_optimizer", AdamHyperParameters),
+        ("critic_optimizer", AdamHyperParameters),
+        ("entropy_coefficient_optimizer", AdamHyperParameters),
+        ("gamma", ctypes.c_double),
+        ("tau", ctypes.c_double),
+        ("target_entropy", ctypes.c_double),
+        ("entropy_coefficient", ctypes.c_double),
+        ("target_update_interval", ctypes.c_int64),
+    )
+
+
+class ReplayBufferView(ctypes.Structure):
+    """Addresses of a replay buffer's arrays and how much of them is filled."""
+
+    _fields_ = (
+        ("observations", ctypes.c_void_p),
+        ("next_observations", ctypes.c_void_p),
+        ("actions", ctypes.c_void_p),
+        ("rewards", ctypes.c_void_p),
+        ("dones", ctypes.c_void_p),
+        ("timeouts", ctypes.c_void_p),
+        ("n_environments", ctypes.c_int64),
+        ("n_rows", ctypes.c_int64),
+    )
+
+
+class Engine(ctypes.Structure):
+    """Key and counter of the random numbers; one counter value for each gradient step or action."""
+
+    _fields_ = (("key", ctypes.c_uint64), ("counter", ctypes.c_uint64))
+
+
+class Losses(ctypes.Structure):
+    """What SB3 logs of one gradient step."""
+
+    _fields_ = (
+        ("entropy_coefficient", ctypes.c_double),
+        ("entropy_coefficient_loss", ctypes.c_double),
+        ("critic_loss", ctypes.c_double),
+        ("actor_loss", ctypes.c_double),
+    )
+
+
+_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "sb3_sac_create": (ctypes.c_void_p, (ctypes.c_uint32,)),
+    "sb3_sac_destroy": (None, (ctypes.c_void_p,)),
+    "sb3_sac_bind": (None, (ctypes.c_void_p, ctypes.POINTER(Parameter), ctypes.POINTER(Parameter))),
+    "sb3_sac_train": (
+        None,
+        (
+            ctypes.c_void_p,
+            ctypes.POINTER(HyperParameters),
+            ctypes.POINTER(ReplayBufferView),
+            ctypes.POINTER(Engine),
+            ctypes.c_int64,
+            ctypes.c_int64,
+            ctypes.POINTER(Losses),
+        ),
+    ),
+    "sb3_sac_act": (
+        None,
+        (
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_int64,
+            ctypes.POINTER(Engine),
+            ctypes.c_int32,
+            ctypes.c_void_p,
+        ),
+    ),
+    "sb3_sac_draw": (
+        None,
+        (
+            ctypes.POINTER(Engine),
+            ctypes.c_int64,
+            ctypes.c_int64,
+            _c_int64_p,
+            _c_int64_p,
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+        ),
+    ),
+}
+
+
+class Kernel:
+    """One kernel with its threads and workspace. Not thread-safe; several may live side by side.
+
+    :param spec: what the library was compiled for
+    :param library: path of the shared library
+    :param n_threads: threads that share an update, the calling one among them
+    :raises KernelError: when the library can't be loaded, or memory or threads are not to be had
+    """
+
+    def __init__(self, spec: KernelSpec, library: Path, n_threads: int) -> None:
+        self.spec = spec
+        self.n_threads = n_threads
+        self.process_id = os.getpid()
+        try:
+            self._library = ctypes.CDLL(os.fspath(library))
+        except OSError as error:
+            raise KernelError(f"The compiled kernel {library} can't be loaded: {error}") from error
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(self._library, name)
+            function.restype, function.argtypes = result, arguments
+        self._handle = self._library.sb3_sac_create(n_threads)
+        if not self._handle:
+            raise KernelError(
+                f"The kernel got no memory for its workspace or could not start {n_threads} thread(s). "
+                "Free some memory, or pass a smaller batch_size or n_threads."
+            )
+        self._engine = Engine()
+
+    def __del__(self) -> None:
+        # The threads of a forked parent do not exist here, and waiting for them would never end.
+        if getattr(self, "_handle", None) and os.getpid() == self.process_id:
+            self._library.sb3_sac_destroy(self._handle)
+
+    def serves(self, batch_size: int, n_threads: int) -> bool:
+        """Whether a call with these arguments needs no other kernel; a forked child needs threads of its own."""
+        return (
+            batch_size == self.spec.batch_size
+            and n_threads == self.n_threads
+            and os.getpid() == self.process_id
+        )
+
+    def bind(self, parameters: list[Parameter], log_entropy_coefficient: Parameter) -> None:
+        """Point the kernel at the networks' memory, which the caller keeps alive and in place.
+
+        :param parameters: weight and bias of each layer of the actor (hidden, mean, log standard deviation), the
+            critics and their targets
+        :param log_entropy_coefficient: with a null ``value`` where the coefficient is fixed
+        """
+        self._library.sb3_sac_bind(
+            self._handle, (Parameter * len(parameters))(*parameters), ctypes.byref(log_entropy_coefficient)
+        )
+
+    def train(
+        self,
+        hyper_parameters: HyperParameters,
+        buffer: ReplayBufferView,
+        key: int,
+        counter: int,
+        first_step: int,
+        n_steps: int,
+    ) -> npt.NDArray[np.float64]:
+        """Take gradient steps ``first_step`` to ``first_step + n_steps - 1`` of one call of SB3's ``train``.
+
+        :return: one row for each step: the fields of :class:`Losses`
+        """
+        losses = (Losses * n_steps)()
+        self._engine.key, self._engine.counter = key, counter
+        self._library.sb3_sac_train(
+            self._handle,
+            ctypes.byref(hyper_parameters),
+            ctypes.byref(buffer),
+            ctypes.byref(self._engine),
+            first_step,
+            n_steps,
+            losses,
+        )
+        return np.ctypeslib.as_array(losses).view(np.float64).reshape(n_steps, -1)
+
+    def act(
+        self, observations: npt.NDArray[Any], key: int, counter: int, deterministic: bool = False
+    ) -> npt.NDArray[np.float32]:
+        """Scaled actions in [-1, 1], shape ``(n, action_dim)``.
+
+        :param observations: ``n`` times the spec's ``observation_dim`` elements; copied unless contiguous and of
+            the spec's ``observation_type``
+        :raises ValueError: when the number of elements does not fit
+        """
+        observations = np.ascontiguousarray(observations, dtype=self.spec.observation_type)
+        n, rest = divmod(observations.size, self.spec.observation_dim)
+        if rest:
+            raise ValueError(
+                f"Observations of shape {observations.shape} do not divide into vectors of "
+                f"{self.spec.observation_dim} elements, which the kernel was compiled for."
+            )
+        actions = np.empty((n, self.spec.action_dim), dtype=np.float32)
+        self._engine.key, self._engine.counter = key, counter
+        self._library.sb3_sac_act(
+            self._handle,
+            observations.ctypes.data,
+            n,
+            ctypes.byref(self._engine),
+            deterministic,
+            actions.ctypes.data,
+        )
+        return actions
+
+    def draw(
+        self, n_rows: int, n_environments: int, key: int, counter: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[Any]]:
+        """What the gradient step with this key and counter draws.
+
+        :return: rows and environments of the transitions, shape ``(batch_size,)``; noise of actions and of next
+            actions, shape ``(batch_size, action_dim)``
+        """
+        batch_size = self.spec.batch_size
+        rows, environments = np.empty(batch_size, np.int64), np.empty(batch_size, np.int64)
+        noise, next_noise = np.empty((2, batch_size, self.spec.action_dim), self.spec.scalar_type)
+        self._library.sb3_sac_draw(
+            ctypes.byref(Engine(key, counter)),
+            n_rows,
+            n_environments,
+            rows.ctypes.data_as(_c_int64_p),
+            environments.ctypes.data_as(_c_int64_p),
+            noise.ctypes.data,
+            next_noise.ctypes.data,
+        )
+        return rows, environments, noise, next_noise

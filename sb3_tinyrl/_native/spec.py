@@ -1,0 +1,87 @@
+"""The compile-time part of a kernel: shapes and data types, never hyperparameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+_SCALARS = {"float32": "float", "float64": "double"}
+_OBSERVATIONS = _SCALARS | {
+    f"{sign}int{bits}": f"std::{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
+
+
+@dataclass(frozen=True)
+class KernelSpec:
+    """Everything a kernel is compiled for; equal specs share one library.
+
+    :param observation_dim: elements of a flat observation
+    :param action_dim: elements of an action
+    :param actor_layers: widths of the actor's hidden layers; may be empty
+    :param critic_layers: widths of each critic's hidden layers; may be empty
+    :param n_critics: critics, without their targets
+    :param batch_size: transitions in a gradient step
+    :param observation_type: data type of the replay buffer's observations
+    :param scalar_type: data type of the networks
+    :raises TypeError: when a size is no integer, or the layers are no tuple
+    :raises ValueError: when a size is below 1, or there is no such data type
+    """
+
+    observation_dim: int
+    action_dim: int
+    actor_layers: tuple[int, ...]
+    critic_layers: tuple[int, ...]
+    n_critics: int = 2
+    batch_size: int = 256
+    observation_type: str = "float32"
+    scalar_type: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("observation_dim", "action_dim", "n_critics", "batch_size"):
+            _require_size(name, getattr(self, name))
+        for name in ("actor_layers", "critic_layers"):
+            _require_layers(name, getattr(self, name))
+        _require_choice("observation_type", self.observation_type, _OBSERVATIONS)
+        _require_choice("scalar_type", self.scalar_type, _SCALARS)
+
+    def header(self) -> str:
+        """Return the text of ``kernel_spec.h``, which the kernel's source includes."""
+        return f"""\
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace rl_tools::kernel_spec {{
+    using T = {_SCALARS[self.scalar_type]};
+    using OBSERVATION = {_OBSERVATIONS[self.observation_type]};
+    using TI = std::size_t;
+    constexpr TI OBSERVATION_DIM = {self.observation_dim};
+    constexpr TI ACTION_DIM = {self.action_dim};
+    constexpr TI N_CRITICS = {self.n_critics};
+    constexpr TI BATCH_SIZE = {self.batch_size};
+    using ACTOR_LAYERS = std::index_sequence<{", ".join(map(str, self.actor_layers))}>;
+    using CRITIC_LAYERS = std::index_sequence<{", ".join(map(str, self.critic_layers))}>;
+}}
+"""
+
+
+def _require_size(name: str, value: Any) -> None:
+    # bool is an Integral too, but True as a size is a mistake
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} is {value!r}, expected an int; pass a whole number of at least 1")
+    if value < 1:
+        raise ValueError(f"{name} is {value}, expected at least 1; pass a positive size")
+
+
+def _require_layers(name: str, value: Any) -> None:
+    if not isinstance(value, tuple):
+        raise TypeError(f"{name} is {value!r}, expected a tuple of widths; pass for example (256, 256)")
+    for index, width in enumerate(value):
+        _require_size(f"{name}[{index}]", width)
+
+
+def _require_choice(name: str, value: Any, choices: dict[str, str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}, expected one of: {', '.join(choices)}; use one of these")

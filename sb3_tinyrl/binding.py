@@ -1,0 +1,136 @@
+"""One memory, two views: SB3's tensors and arrays as addresses for the kernel.
+
+Nothing is copied. Parameters, Adam's moments and step counts, and the replay buffer stay where torch and numpy keep
+them; whoever puts them somewhere else is noticed by :meth:`Binding.is_current`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch as th
+from stable_baselines3 import SAC
+
+from sb3_tinyrl._native.library import Kernel, Parameter, ReplayBufferView
+from sb3_tinyrl.support import BUFFER_ARRAYS, linear_layers
+
+
+class Binding:
+    """A kernel that works on the memory of one model.
+
+    Adam's state is created where torch would create it at its first step.
+
+    :param model: a model that :func:`sb3_tinyrl.support.kernel_spec` accepts
+    :param kernel: a kernel of that spec
+    :raises ValueError: when the optimizers' state or the replay buffer holds what the kernel can't start from
+    """
+
+    def __init__(self, model: SAC, kernel: Kernel) -> None:
+        assert model.replay_buffer is not None
+        self.kernel = kernel
+        self._objects = self._watched_objects(model)
+        self._entries: list[tuple[dict[str, th.Tensor], str, th.Tensor]] = []
+        self._data_ptrs: list[Callable[[], int]] = []
+
+        parameters = []
+        for name, layers in linear_layers(model).items():
+            optimizer = {
+                "actor": model.policy.actor.optimizer,
+                "critic": model.policy.critic.optimizer,
+                "target": None,
+            }[name.split("/")[0]]
+            for layer in layers:
+                parameters += [self._parameter(layer.weight, optimizer), self._parameter(layer.bias, optimizer)]
+        log_ent_coef = (
+            Parameter()
+            if model.log_ent_coef is None
+            else self._parameter(model.log_ent_coef, model.ent_coef_optimizer)
+        )
+        for optimizer in (model.policy.actor.optimizer, model.policy.critic.optimizer):
+            _require_equal_step_counts(optimizer)
+        kernel.bind(parameters, log_ent_coef)
+        self._addresses = [data_ptr() for data_ptr in self._data_ptrs]
+
+        buffer = model.replay_buffer
+        arrays = {name: getattr(buffer, name) for name in BUFFER_ARRAYS}
+        for name in BUFFER_ARRAYS:
+            _require_finite(arrays[name][: buffer.size()], name)
+        self._buffer_view = ReplayBufferView(
+            **{name: array.ctypes.data for name, array in arrays.items()}, n_environments=buffer.n_envs
+        )
+
+    @staticmethod
+    def _watched_objects(model: SAC) -> tuple[object, ...]:
+        policy, buffer = model.policy, model.replay_buffer
+        return (
+            policy.actor,
+            policy.critic,
+            policy.critic_target,
+            policy.actor.optimizer,
+            policy.critic.optimizer,
+            model.ent_coef_optimizer,
+            policy.actor.optimizer.state,
+            policy.critic.optimizer.state,
+            None if model.ent_coef_optimizer is None else model.ent_coef_optimizer.state,
+            model.log_ent_coef,
+            model._vec_normalize_env,
+            buffer,
+            *(getattr(buffer, name, None) for name in BUFFER_ARRAYS),
+        )
+
+    def _parameter(self, parameter: th.Tensor, optimizer: th.optim.Optimizer | None) -> Parameter:
+        if not parameter.is_contiguous():
+            parameter.data = parameter.data.contiguous()
+        self._data_ptrs.append(parameter.data_ptr)
+        if optimizer is None:
+            return Parameter(value=parameter.data_ptr())
+        state = optimizer.state[parameter]
+        if not state:
+            state["step"] = th.tensor(0.0, dtype=th.float32)
+            state["exp_avg"] = th.zeros_like(parameter, memory_format=th.contiguous_format)
+            state["exp_avg_sq"] = th.zeros_like(parameter, memory_format=th.contiguous_format)
+        for name, dtype in (("step", th.float32), ("exp_avg", parameter.dtype), ("exp_avg_sq", parameter.dtype)):
+            # Optimizer state loaded from elsewhere may have another type or layout.
+            if state[name].dtype != dtype or not state[name].is_contiguous() or state[name].device.type != "cpu":
+                state[name] = state[name].to("cpu", dtype).contiguous()
+            self._entries.append((state, name, state[name]))
+            self._data_ptrs.append(state[name].data_ptr)
+        return Parameter(
+            value=parameter.data_ptr(),
+            exp_avg=state["exp_avg"].data_ptr(),
+            exp_avg_sq=state["exp_avg_sq"].data_ptr(),
+            step=state["step"].data_ptr(),
+        )
+
+    def is_current(self, model: SAC) -> bool:
+        """Whether all memory still lies where the kernel looks for it."""
+        return (
+            all(a is b for a, b in zip(self._watched_objects(model), self._objects, strict=True))
+            and all(state.get(name) is tensor for state, name, tensor in self._entries)
+            and [data_ptr() for data_ptr in self._data_ptrs] == self._addresses
+        )
+
+    def buffer_view(self, size: int) -> ReplayBufferView:
+        """The replay buffer as the kernel sees it, filled up to row ``size``."""
+        self._buffer_view.n_rows = size
+        return self._buffer_view
+
+
+def _require_equal_step_counts(optimizer: th.optim.Optimizer) -> None:
+    counts = {float(state["step"]) for state in optimizer.state.values()}
+    if len(counts) > 1:
+        raise ValueError(
+            f"The optimizer counts different numbers of steps for its parameters ({sorted(counts)}); the kernel "
+            'takes them all at once. Load a consistent optimizer state, or pass kernel="torch".'
+        )
+
+
+def _require_finite(array: np.ndarray, name: str) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        index = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise ValueError(
+            f"The replay buffer holds {array[index]} in {name} at index {index}; one such value would turn all "
+            "weights into NaN. Find the environment or file it came from and fill the buffer anew."
+        )

@@ -1,0 +1,68 @@
+"""Pieces of the loop that collects transitions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
+from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
+from stable_baselines3.common.vec_env import VecEnv
+
+
+class NonFiniteError(ValueError):
+    """The environment or the policy produced NaN or an infinite value."""
+
+
+def require_finite(values: np.ndarray, what: str, timestep: int) -> None:
+    """Refuse NaN and infinite values before they reach the replay buffer or the environment.
+
+    :param values: shape ``(n_envs, ...)``
+    :param what: names them in the message
+    :param timestep: where training was
+    :raises NonFiniteError: naming the first culprit
+    """
+    finite = np.isfinite(values)
+    if not finite.all():
+        environment, *index = (int(i) for i in np.argwhere(~finite)[0])
+        element = f", element {index if len(index) > 1 else index[0]}" if index else ""
+        raise NonFiniteError(
+            f"The {what} of environment {environment}{element} is {values[(environment, *index)]} at timestep "
+            f"{timestep}, expected a finite number. Nothing was stored or trained with it. "
+            "stable_baselines3.common.vec_env.VecCheckNan finds where it comes from."
+        )
+
+
+def require_collectable(env: VecEnv, train_freq: TrainFreq) -> None:
+    """Check what SB3's ``collect_rollouts`` asserts.
+
+    :raises AssertionError: for a frequency below one, or episodes of several environments
+    """
+    assert isinstance(env, VecEnv), "You must pass a VecEnv"
+    assert train_freq.frequency > 0, "train_freq must be at least one step or episode"
+    assert env.num_envs == 1 or train_freq.unit == TrainFrequencyUnit.STEP, (
+        "train_freq in episodes needs a single environment; use steps instead"
+    )
+
+
+def next_observations(new_obs: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]]) -> np.ndarray:
+    """What followed the actions: a VecEnv that has reset itself keeps the last observation in ``infos``.
+
+    :return: ``new_obs`` itself where no episode ended
+    """
+    ended = [i for i in np.flatnonzero(dones) if infos[i].get("terminal_observation") is not None]
+    if not ended:
+        return new_obs
+    next_obs = new_obs.copy()
+    for i in ended:
+        next_obs[i] = infos[i]["terminal_observation"]
+    return next_obs
+
+
+def reset_noise(action_noise: ActionNoise, env_index: int, n_envs: int) -> None:
+    """Start the noise anew for the environment whose episode ended."""
+    if n_envs > 1:
+        assert isinstance(action_noise, VectorizedActionNoise)
+        action_noise.reset(indices=[env_index])
+    else:
+        action_noise.reset()

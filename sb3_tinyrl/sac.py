@@ -1,0 +1,382 @@
+"""Soft actor-critic with Stable-Baselines3's interface and a compiled training loop."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch as th
+from stable_baselines3 import SAC
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule, TrainFreq
+from stable_baselines3.common.utils import should_collect_more_steps
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.sac.policies import SACPolicy
+
+from sb3_tinyrl import rollout
+from sb3_tinyrl._native.errors import KernelError
+from sb3_tinyrl._native.library import AdamHyperParameters, HyperParameters
+from sb3_tinyrl.binding import Binding
+from sb3_tinyrl.runtime import MAX_THREADS, Runtime
+from sb3_tinyrl.support import kernel_spec
+
+KernelChoice = Literal["auto", "native", "torch"]
+
+_KERNEL_CHOICES = ("auto", "native", "torch")
+# Between two calls of the kernel Python gets to see a KeyboardInterrupt.
+_MAX_STEPS_PER_CALL = 16
+
+
+class TinySAC(SAC):
+    """:class:`stable_baselines3.SAC` whose actions and gradient steps are computed by a compiled kernel.
+
+    Everything else is Stable-Baselines3's: the constructor, ``learn``, ``predict``, ``save``, ``load``, callbacks,
+    logs and zip files, which either class loads. The kernel computes SB3's update on SB3's own tensors and samples
+    from SB3's replay buffer in place; its random numbers are its own (counter-based, from ``seed``), so a run has the
+    distribution of SB3's, not its draws.
+
+    The kernel is compiled for the sizes of the networks and the batch when ``learn`` starts, in the background while
+    the warm-up steps run, and then kept on disk. Learning rate, ``gamma``, ``tau`` and all frequencies may change
+    without a new one.
+
+    :param kernel: ``"auto"`` trains in the kernel where it can and through SB3's own PyTorch update where it can't,
+        with one warning that says why; ``"native"`` raises instead; ``"torch"`` is SB3's own update.
+    :param n_threads: threads that share an update, 1 to 16; by default as many as the process may use. The results
+        do not depend on it.
+
+    The other parameters are those of :class:`stable_baselines3.SAC`.
+
+    :raises ValueError: for a ``kernel`` or ``n_threads`` that is not one of the above
+    """
+
+    def __init__(
+        self,
+        policy: str | type[SACPolicy],
+        env: GymEnv | str,
+        learning_rate: float | Schedule = 3e-4,
+        buffer_size: int = 1_000_000,
+        learning_starts: int = 100,
+        batch_size: int = 256,
+        tau: float = 0.005,
+        gamma: float = 0.99,
+        train_freq: int | tuple[int, str] = 1,
+        gradient_steps: int = 1,
+        action_noise: ActionNoise | None = None,
+        replay_buffer_class: type[ReplayBuffer] | None = None,
+        replay_buffer_kwargs: dict[str, Any] | None = None,
+        optimize_memory_usage: bool = False,
+        n_steps: int = 1,
+        ent_coef: str | float = "auto",
+        target_update_interval: int = 1,
+        target_entropy: str | float = "auto",
+        use_sde: bool = False,
+        sde_sample_freq: int = -1,
+        use_sde_at_warmup: bool = False,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: th.device | str = "auto",
+        _init_setup_model: bool = True,
+        kernel: KernelChoice = "auto",
+        n_threads: int | None = None,
+    ) -> None:
+        self.kernel = kernel
+        self.n_threads = n_threads
+        self._check_kernel_arguments()
+        # The state of the kernel's random numbers; plain numbers, so that any SB3 can read the zip file.
+        self._kernel_key: int | None = None
+        self._n_sampled_batches = 0
+        self._n_sampled_actions = 0
+        self._runtime = Runtime()
+        super().__init__(
+            policy,
+            env,
+            learning_rate=learning_rate,
+            buffer_size=buffer_size,
+            learning_starts=learning_starts,
+            batch_size=batch_size,
+            tau=tau,
+            gamma=gamma,
+            train_freq=train_freq,
+            gradient_steps=gradient_steps,
+            action_noise=action_noise,
+            replay_buffer_class=replay_buffer_class,
+            replay_buffer_kwargs=replay_buffer_kwargs,
+            optimize_memory_usage=optimize_memory_usage,
+            n_steps=n_steps,
+            ent_coef=ent_coef,
+            target_update_interval=target_update_interval,
+            target_entropy=target_entropy,
+            use_sde=use_sde,
+            sde_sample_freq=sde_sample_freq,
+            use_sde_at_warmup=use_sde_at_warmup,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            policy_kwargs=policy_kwargs,
+            verbose=verbose,
+            seed=seed,
+            device=device,
+            _init_setup_model=_init_setup_model,
+        )
+
+    def _check_kernel_arguments(self) -> None:
+        if self.kernel not in _KERNEL_CHOICES:
+            raise ValueError(f"kernel={self.kernel!r}; expected one of {', '.join(map(repr, _KERNEL_CHOICES))}")
+        if self.n_threads is not None and not 1 <= self.n_threads <= MAX_THREADS:
+            raise ValueError(
+                f"n_threads={self.n_threads!r}; expected 1 to {MAX_THREADS}, or None for all that are available"
+            )
+
+    def _setup_model(self) -> None:
+        # SB3 seeds anew when it loads a model; the kernel's random numbers go on where they were.
+        sampled = self._n_sampled_batches, self._n_sampled_actions
+        super()._setup_model()
+        self._n_sampled_batches, self._n_sampled_actions = sampled
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """Seed Python's, numpy's, torch's, the environment's and the kernel's random numbers.
+
+        :param seed: nothing happens for ``None``
+        """
+        super().set_random_seed(seed)
+        if seed is not None:
+            self._kernel_key = seed
+            self._n_sampled_batches = self._n_sampled_actions = 0
+
+    def _setup_learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        reset_num_timesteps: bool = True,
+        tb_log_name: str = "run",
+        progress_bar: bool = False,
+    ) -> tuple[int, BaseCallback]:
+        self._check_kernel_arguments()  # ``load`` sets attributes past the constructor
+        prepared = super()._setup_learn(
+            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
+        )
+        self._runtime.collects = False
+        if self.kernel != "torch":
+            try:
+                self._runtime.start_build(kernel_spec(self, self.batch_size))
+            except KernelError as error:
+                self._fall_back(error)
+            else:
+                self._runtime.collects = True
+                assert isinstance(self._last_obs, np.ndarray)
+                rollout.require_finite(self._last_obs, "observation after reset", self.num_timesteps)
+        return prepared
+
+    def _binding(self, batch_size: int) -> Binding | None:
+        """The kernel bound to this model's memory, or ``None`` where SB3's own update serves."""
+        if self.kernel == "torch":
+            return None
+        try:
+            binding = self._runtime.binding(self, batch_size, self.n_threads)
+        except KernelError as error:
+            self._fall_back(error)
+            return None
+        if self._kernel_key is None:
+            # From torch's generator, which seeds SB3's own noise: whoever seeded that gets the same run again.
+            self._kernel_key = int(th.randint(2**62, ()).item())
+        return binding
+
+    def _fall_back(self, error: KernelError) -> None:
+        if self.kernel == "native":
+            raise error
+        message = f"TinySAC trains through Stable-Baselines3's PyTorch update: {error}"
+        if self._runtime.is_new_warning(message):
+            warnings.warn(message, UserWarning, stacklevel=4)
+
+    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
+        """Take gradient steps on batches from the replay buffer.
+
+        :param gradient_steps: how many
+        :param batch_size: samples in each
+        """
+        binding = self._binding(batch_size)
+        if binding is None:
+            super().train(gradient_steps, batch_size)
+            return
+        assert self.replay_buffer is not None
+        size = self.replay_buffer.size()
+        if size == 0:
+            raise ValueError("The replay buffer is empty; collect or load transitions before calling train().")
+        optimizers = [self.actor.optimizer, self.critic.optimizer]
+        if self.ent_coef_optimizer is not None:
+            optimizers.append(self.ent_coef_optimizer)
+        self._update_learning_rate(optimizers)
+
+        hyper_parameters = self._hyper_parameters()
+        assert self._kernel_key is not None
+        losses = []
+        for first_step in range(0, gradient_steps, _MAX_STEPS_PER_CALL):
+            n_steps = min(_MAX_STEPS_PER_CALL, gradient_steps - first_step)
+            losses.append(
+                binding.kernel.train(
+                    hyper_parameters,
+                    binding.buffer_view(size),
+                    self._kernel_key,
+                    self._n_sampled_batches,
+                    first_step,
+                    n_steps,
+                )
+            )
+            self._n_sampled_batches += n_steps
+            self._n_updates += n_steps
+        if losses:
+            self._record_losses(np.concatenate(losses))
+
+    def _hyper_parameters(self) -> HyperParameters:
+        actor = _adam_hyper_parameters(self.actor.optimizer)
+        return HyperParameters(
+            actor_optimizer=actor,
+            critic_optimizer=_adam_hyper_parameters(self.critic.optimizer),
+            entropy_coefficient_optimizer=(
+                actor if self.ent_coef_optimizer is None else _adam_hyper_parameters(self.ent_coef_optimizer)
+            ),
+            gamma=self.gamma,
+            tau=self.tau,
+            target_entropy=self.target_entropy,
+            entropy_coefficient=0.0 if self.log_ent_coef is not None else self.ent_coef_tensor.item(),
+            target_update_interval=self.target_update_interval,
+        )
+
+    def _record_losses(self, losses: npt.NDArray[np.float64]) -> None:
+        ent_coef, ent_coef_loss, critic_loss, actor_loss = losses.mean(axis=0)
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("train/ent_coef", ent_coef)
+        self.logger.record("train/actor_loss", actor_loss)
+        self.logger.record("train/critic_loss", critic_loss)
+        if self.ent_coef_optimizer is not None:
+            self.logger.record("train/ent_coef_loss", ent_coef_loss)
+
+    def _sample_action(
+        self,
+        learning_starts: int,
+        action_noise: ActionNoise | None = None,
+        n_envs: int = 1,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        binding = None
+        if self._runtime.collects and self.num_timesteps >= learning_starts:
+            binding = self._binding(self.batch_size)
+        if binding is None:
+            return super()._sample_action(learning_starts, action_noise, n_envs)
+        assert isinstance(self._last_obs, np.ndarray) and self._kernel_key is not None
+        scaled_action = binding.kernel.act(self._last_obs, self._kernel_key, self._n_sampled_actions)
+        self._n_sampled_actions += 1
+        rollout.require_finite(scaled_action, "action of the policy", self.num_timesteps)
+        scaled_action = scaled_action.reshape(n_envs, *self.action_space.shape)  # type: ignore[misc]
+        if action_noise is not None:
+            scaled_action = np.clip(scaled_action + action_noise(), -1, 1)
+        return self.policy.unscale_action(scaled_action), scaled_action
+
+    def collect_rollouts(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        train_freq: TrainFreq,
+        replay_buffer: ReplayBuffer,
+        action_noise: ActionNoise | None = None,
+        learning_starts: int = 0,
+        log_interval: int | None = None,
+    ) -> RolloutReturn:
+        """Collect transitions into ``replay_buffer``, as SB3 does but without torch.
+
+        :param env: the training environment
+        :param callback: called at each step, and at the start and end of the rollout
+        :param train_freq: how many steps or episodes to collect
+        :param replay_buffer: where they go
+        :param action_noise: added to the policy's actions
+        :param learning_starts: until then actions are drawn uniformly
+        :param log_interval: log each so many episodes
+        :return: how much was collected, and whether to go on
+        """
+        collect = self._collect_rollouts if self._runtime.collects else super().collect_rollouts
+        return collect(env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval)
+
+    def _collect_rollouts(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        train_freq: TrainFreq,
+        replay_buffer: ReplayBuffer,
+        action_noise: ActionNoise | None,
+        learning_starts: int,
+        log_interval: int | None,
+    ) -> RolloutReturn:
+        # Callbacks see the local variables of this method: their names are SB3's.
+        rollout.require_collectable(env, train_freq)
+        if self.policy.training:
+            self.policy.set_training_mode(False)
+        num_collected_steps, num_collected_episodes = 0, 0
+        continue_training = True
+        callback.on_rollout_start()
+        while should_collect_more_steps(train_freq, num_collected_steps, num_collected_episodes):
+            actions, buffer_actions = self._sample_action(learning_starts, action_noise, env.num_envs)
+            new_obs, rewards, dones, infos = env.step(actions)
+            self.num_timesteps += env.num_envs
+            num_collected_steps += 1
+
+            callback.update_locals(locals())
+            if not callback.on_step():
+                continue_training = False
+                break
+
+            self._update_info_buffer(infos, dones)
+            self._store_transition(replay_buffer, buffer_actions, new_obs, rewards, dones, infos)  # type: ignore[arg-type]
+            self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+            self._on_step()
+            for idx in np.flatnonzero(dones):
+                num_collected_episodes += 1
+                self._end_episode(int(idx), action_noise, log_interval)
+        else:
+            callback.on_rollout_end()
+        return RolloutReturn(num_collected_steps * env.num_envs, num_collected_episodes, continue_training)
+
+    def _end_episode(self, env_index: int, action_noise: ActionNoise | None, log_interval: int | None) -> None:
+        self._episode_num += 1
+        if action_noise is not None:
+            rollout.reset_noise(action_noise, env_index, self.n_envs)
+        if log_interval is not None and self._episode_num % log_interval == 0:
+            self.dump_logs()
+
+    def _store_transition(
+        self,
+        replay_buffer: ReplayBuffer,
+        buffer_action: np.ndarray,
+        new_obs: np.ndarray | dict[str, np.ndarray],
+        reward: np.ndarray,
+        dones: np.ndarray,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        if not self._runtime.collects:
+            super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
+            return
+        assert isinstance(new_obs, np.ndarray)
+        next_obs = rollout.next_observations(new_obs, dones, infos)
+        rollout.require_finite(next_obs, "observation", self.num_timesteps)
+        rollout.require_finite(reward, "reward", self.num_timesteps)
+        if next_obs is not new_obs:
+            rollout.require_finite(new_obs, "observation after reset", self.num_timesteps)
+        self._last_original_obs = self._last_obs
+        replay_buffer.add(self._last_obs, next_obs, buffer_action, reward, dones, infos)  # type: ignore[arg-type]
+        self._last_obs = new_obs
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_runtime"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies and pickles bind a kernel of their own when they first need one.
+        return {**self.__dict__, "_runtime": Runtime()}
+
+
+def _adam_hyper_parameters(optimizer: th.optim.Optimizer) -> AdamHyperParameters:
+    group = optimizer.param_groups[0]
+    return AdamHyperParameters(group["lr"], *group["betas"], group["eps"])

@@ -1,0 +1,135 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sb3_tinyrl._native.compiler import compile_flags, cpu_features, find_compiler
+from sb3_tinyrl._native.errors import CompilerNotFoundError
+
+REAL = shutil.which("c++") or shutil.which("clang++")
+
+
+@pytest.fixture(autouse=True)
+def no_cxx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+
+
+def script(path: Path, commands: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{commands}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_finds_the_platforms_compiler() -> None:
+    compiler = find_compiler()
+    assert Path(compiler.command[0]).is_absolute()
+    assert compiler.version
+    assert compiler.kind in ("gcc", "clang")
+
+
+def test_skips_a_placeholder_that_does_not_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(tmp_path / "c++", "echo 'note: no developer tools were found' >&2; exit 1")
+    working = script(tmp_path / "g++", f'exec {REAL} "$@"')
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_compiler().command == (str(working),)
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_cxx_may_be_a_path_with_spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quoted: bool) -> None:
+    path = str(script(tmp_path / "my tools" / "c++", f'exec {REAL} "$@"'))
+    monkeypatch.setenv("CXX", f'"{path}"' if quoted else path)
+    assert find_compiler().command == (path,)
+
+
+def test_cxx_may_hold_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "c++ -DNAME='two words'")
+    assert find_compiler().command[1:] == ("-DNAME=two words",)
+
+
+@pytest.mark.parametrize(
+    "chosen", ["/no/such/compiler", "no-such-compiler -O2", "false", "'unbalanced", "/", " "]
+)
+def test_cxx_that_does_not_work(monkeypatch: pytest.MonkeyPatch, chosen: str) -> None:
+    monkeypatch.setenv("CXX", chosen)
+    with pytest.raises(
+        CompilerNotFoundError, match=r"^\$CXX is .* does not work: .+ Expected .*; set CXX"
+    ) as error:
+        find_compiler()
+    assert repr(chosen) in str(error.value)
+
+
+def test_no_compiler_at_all_names_the_three_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "ziglang", None)
+    with pytest.raises(CompilerNotFoundError) as error:
+        find_compiler()
+    for hint in (
+        "apt install g++",
+        "dnf install gcc-c++",
+        "xcode-select --install",
+        "winget install",
+        'pip install "sb3-tinyrl[compiler]"',
+        'kernel="torch"',
+    ):
+        assert hint in str(error.value)
+
+
+def test_falls_back_to_the_package_ziglang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Stands in for the real package, whose first run takes a minute: hands its arguments on to the compiler.
+    package = tmp_path / "site" / "ziglang"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(
+        f"import os, sys\nassert sys.argv[1] == 'c++'\nos.execv({REAL!r}, [{REAL!r}, *sys.argv[2:]])\n"
+    )
+    metadata = package.parent / "ziglang-0.99.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: ziglang\nVersion: 0.99\n")
+    monkeypatch.syspath_prepend(package.parent)
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delitem(sys.modules, "ziglang", raising=False)
+    compiler = find_compiler()
+    assert compiler.command == (sys.executable, "-m", "ziglang", "c++")
+    assert compiler.kind == "zig"
+    assert compiler.version == "ziglang 0.99"
+    source = tmp_path / "a.cpp"
+    source.touch()
+    command = compiler.library_command(source, tmp_path / "a.so", includes=[], system_includes=[])
+    subprocess.run(command, check=True, env={**os.environ, "PATH": os.defpath})
+    assert (tmp_path / "a.so").exists()
+
+
+def test_the_version_does_not_depend_on_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = find_compiler()
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert find_compiler() == before
+
+
+def test_the_flags_leave_floating_point_exact() -> None:
+    assert not {"-ffast-math", "-Ofast", "-funsafe-math-optimizations"} & set(compile_flags())
+
+
+def test_warnings_count_for_our_headers_only(tmp_path: Path) -> None:
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.h").write_text(f"inline void {name}(int unused) {{}}\n")
+    source = tmp_path / "a.cpp"
+    source.write_text("#include <ours.h>\n#include <theirs.h>\n")
+    command = find_compiler().library_command(
+        source, tmp_path / "a.so", includes=[tmp_path / "ours"], system_includes=[tmp_path / "theirs"]
+    )
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    assert "warning: unused parameter" in said
+    assert "ours.h" in said
+    assert "theirs.h:1" not in said
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/cpuinfo"), reason="Linux")
+def test_cpu_features_list_instruction_sets() -> None:
+    assert len(cpu_features().split()) > 5
+    assert cpu_features() == cpu_features()
