@@ -6,7 +6,7 @@ them; whoever puts them somewhere else is noticed by :meth:`Binding.is_current`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from operator import is_
 
 import numpy as np
 import torch as th
@@ -14,6 +14,8 @@ from stable_baselines3 import SAC
 
 from sb3_tinyrl._native.library import Kernel, Parameter, ReplayBufferView
 from sb3_tinyrl.support import BUFFER_ARRAYS, linear_layers
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class Binding:
@@ -30,8 +32,8 @@ class Binding:
         assert model.replay_buffer is not None
         self.kernel = kernel
         self._objects = self._watched_objects(model)
-        self._entries: list[tuple[dict[str, th.Tensor], str, th.Tensor]] = []
-        self._data_ptrs: list[Callable[[], int]] = []
+        self._parameters: list[th.Tensor] = []
+        self._states: list[dict[str, th.Tensor]] = []
 
         parameters = []
         for name, layers in linear_layers(model).items():
@@ -50,7 +52,8 @@ class Binding:
         for optimizer in (model.policy.actor.optimizer, model.policy.critic.optimizer):
             _require_equal_step_counts(optimizer)
         kernel.bind(parameters, log_ent_coef)
-        self._addresses = [data_ptr() for data_ptr in self._data_ptrs]
+        self._addresses = list(map(th.Tensor.data_ptr, self._parameters))
+        self._moments = self._watched_moments()
 
         buffer = model.replay_buffer
         arrays = {name: getattr(buffer, name) for name in BUFFER_ARRAYS}
@@ -62,27 +65,30 @@ class Binding:
 
     @staticmethod
     def _watched_objects(model: SAC) -> tuple[object, ...]:
-        policy, buffer = model.policy, model.replay_buffer
+        # Module dictionaries rather than attributes: this runs at every step.
+        modules, buffer = model.policy._modules, model.replay_buffer
+        actor, critic = model.actor, model.critic
+        ent_coef_optimizer = model.ent_coef_optimizer
         return (
-            policy.actor,
-            policy.critic,
-            policy.critic_target,
-            policy.actor.optimizer,
-            policy.critic.optimizer,
-            model.ent_coef_optimizer,
-            policy.actor.optimizer.state,
-            policy.critic.optimizer.state,
-            None if model.ent_coef_optimizer is None else model.ent_coef_optimizer.state,
+            modules["actor"],
+            modules["critic"],
+            modules["critic_target"],
+            actor.optimizer,
+            critic.optimizer,
+            ent_coef_optimizer,
+            actor.optimizer.state,
+            critic.optimizer.state,
+            ent_coef_optimizer and ent_coef_optimizer.state,
             model.log_ent_coef,
             model._vec_normalize_env,
             buffer,
-            *(getattr(buffer, name, None) for name in BUFFER_ARRAYS),
+            *map(vars(buffer).get, BUFFER_ARRAYS),
         )
 
     def _parameter(self, parameter: th.Tensor, optimizer: th.optim.Optimizer | None) -> Parameter:
         if not parameter.is_contiguous():
             parameter.data = parameter.data.contiguous()
-        self._data_ptrs.append(parameter.data_ptr)
+        self._parameters.append(parameter)
         if optimizer is None:
             return Parameter(value=parameter.data_ptr())
         state = optimizer.state[parameter]
@@ -94,8 +100,7 @@ class Binding:
             # Optimizer state loaded from elsewhere may have another type or layout.
             if state[name].dtype != dtype or not state[name].is_contiguous() or state[name].device.type != "cpu":
                 state[name] = state[name].to("cpu", dtype).contiguous()
-            self._entries.append((state, name, state[name]))
-            self._data_ptrs.append(state[name].data_ptr)
+        self._states.append(state)
         return Parameter(
             value=parameter.data_ptr(),
             exp_avg=state["exp_avg"].data_ptr(),
@@ -103,12 +108,15 @@ class Binding:
             step=state["step"].data_ptr(),
         )
 
+    def _watched_moments(self) -> list[th.Tensor]:
+        return [state[name] for state in self._states for name in _MOMENTS]
+
     def is_current(self, model: SAC) -> bool:
         """Whether all memory still lies where the kernel looks for it."""
         return (
-            all(a is b for a, b in zip(self._watched_objects(model), self._objects, strict=True))
-            and all(state.get(name) is tensor for state, name, tensor in self._entries)
-            and [data_ptr() for data_ptr in self._data_ptrs] == self._addresses
+            all(map(is_, self._watched_objects(model), self._objects))
+            and all(map(is_, self._watched_moments(), self._moments))
+            and list(map(th.Tensor.data_ptr, self._parameters)) == self._addresses
         )
 
     def buffer_view(self, size: int) -> ReplayBufferView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ def require_finite(values: np.ndarray, what: str, timestep: int) -> None:
     :param timestep: where training was
     :raises NonFiniteError: naming the first culprit
     """
+    if values.dtype.kind != "f" or math.isfinite(np.vdot(values, values)):
+        return
+    # The sum of squares overflows before its terms do, so look again.
     finite = np.isfinite(values)
     if not finite.all():
         environment, *index = (int(i) for i in np.argwhere(~finite)[0])
@@ -50,7 +54,7 @@ def next_observations(new_obs: np.ndarray, dones: np.ndarray, infos: list[dict[s
 
     :return: ``new_obs`` itself where no episode ended
     """
-    ended = [i for i in np.flatnonzero(dones) if infos[i].get("terminal_observation") is not None]
+    ended = [i for i in dones.nonzero()[0] if infos[i].get("terminal_observation") is not None]
     if not ended:
         return new_obs
     next_obs = new_obs.copy()

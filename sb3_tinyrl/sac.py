@@ -19,7 +19,7 @@ from stable_baselines3.sac.policies import SACPolicy
 
 from sb3_tinyrl import rollout
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.library import AdamHyperParameters, HyperParameters
+from sb3_tinyrl._native.library import MAX_STEPS, AdamHyperParameters, HyperParameters
 from sb3_tinyrl.binding import Binding
 from sb3_tinyrl.runtime import MAX_THREADS, Runtime
 from sb3_tinyrl.support import kernel_spec
@@ -27,8 +27,6 @@ from sb3_tinyrl.support import kernel_spec
 KernelChoice = Literal["auto", "native", "torch"]
 
 _KERNEL_CHOICES = ("auto", "native", "torch")
-# Between two calls of the kernel Python gets to see a KeyboardInterrupt.
-_MAX_STEPS_PER_CALL = 16
 
 
 class TinySAC(SAC):
@@ -216,8 +214,8 @@ class TinySAC(SAC):
         hyper_parameters = self._hyper_parameters()
         assert self._kernel_key is not None
         losses = []
-        for first_step in range(0, gradient_steps, _MAX_STEPS_PER_CALL):
-            n_steps = min(_MAX_STEPS_PER_CALL, gradient_steps - first_step)
+        for first_step in range(0, gradient_steps, MAX_STEPS):
+            n_steps = min(MAX_STEPS, gradient_steps - first_step)
             losses.append(
                 binding.kernel.train(
                     hyper_parameters,
@@ -231,7 +229,7 @@ class TinySAC(SAC):
             self._n_sampled_batches += n_steps
             self._n_updates += n_steps
         if losses:
-            self._record_losses(np.concatenate(losses))
+            self._record_losses(losses[0] if len(losses) == 1 else np.concatenate(losses))
 
     def _hyper_parameters(self) -> HyperParameters:
         actor = _adam_hyper_parameters(self.actor.optimizer)
@@ -249,7 +247,8 @@ class TinySAC(SAC):
         )
 
     def _record_losses(self, losses: npt.NDArray[np.float64]) -> None:
-        ent_coef, ent_coef_loss, critic_loss, actor_loss = losses.mean(axis=0)
+        means = losses[0] if len(losses) == 1 else losses.mean(axis=0)
+        ent_coef, ent_coef_loss, critic_loss, actor_loss = means.tolist()
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/ent_coef", ent_coef)
         self.logger.record("train/actor_loss", actor_loss)
@@ -333,7 +332,7 @@ class TinySAC(SAC):
             self._store_transition(replay_buffer, buffer_actions, new_obs, rewards, dones, infos)  # type: ignore[arg-type]
             self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
             self._on_step()
-            for idx in np.flatnonzero(dones):
+            for idx in dones.nonzero()[0]:
                 num_collected_episodes += 1
                 self._end_episode(int(idx), action_noise, log_interval)
         else:

@@ -16,6 +16,9 @@ import numpy.typing as npt
 from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl._native.spec import KernelSpec
 
+#: Gradient steps in one call: between two calls Python gets to see a KeyboardInterrupt.
+MAX_STEPS = 16
+
 _c_int64_p = ctypes.POINTER(ctypes.c_int64)
 
 
@@ -99,7 +102,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
             ctypes.POINTER(Engine),
             ctypes.c_int64,
             ctypes.c_int64,
-            ctypes.POINTER(Losses),
+            ctypes.c_void_p,
         ),
     ),
     "sb3_sac_act": (
@@ -126,6 +129,14 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         ),
     ),
 }
+
+
+class _Array:
+    """An array whose address is known: asking numpy each time costs more than a small call."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+        self.array = np.zeros(shape, dtype)
+        self.address = self.array.ctypes.data
 
 
 class Kernel:
@@ -155,6 +166,8 @@ class Kernel:
                 "Free some memory, or pass a smaller batch_size or n_threads."
             )
         self._engine = Engine()
+        self._losses = _Array((MAX_STEPS, len(Losses._fields_)), np.float64)
+        self._observations = self._actions = _Array((0,), np.float32)
 
     def __del__(self) -> None:
         # The threads of a forked parent do not exist here, and waiting for them would never end.
@@ -191,9 +204,9 @@ class Kernel:
     ) -> npt.NDArray[np.float64]:
         """Take gradient steps ``first_step`` to ``first_step + n_steps - 1`` of one call of SB3's ``train``.
 
+        :param n_steps: at most :data:`MAX_STEPS`
         :return: one row for each step: the fields of :class:`Losses`
         """
-        losses = (Losses * n_steps)()
         self._engine.key, self._engine.counter = key, counter
         self._library.sb3_sac_train(
             self._handle,
@@ -202,37 +215,38 @@ class Kernel:
             ctypes.byref(self._engine),
             first_step,
             n_steps,
-            losses,
+            self._losses.address,
         )
-        return np.ctypeslib.as_array(losses).view(np.float64).reshape(n_steps, -1)
+        return self._losses.array[:n_steps].copy()
 
     def act(
         self, observations: npt.NDArray[Any], key: int, counter: int, deterministic: bool = False
     ) -> npt.NDArray[np.float32]:
         """Scaled actions in [-1, 1], shape ``(n, action_dim)``.
 
-        :param observations: ``n`` times the spec's ``observation_dim`` elements; copied unless contiguous and of
-            the spec's ``observation_type``
-        :raises ValueError: when the number of elements does not fit
+        :param observations: shape ``(n, ...)`` with the spec's ``observation_dim`` elements in each row
+        :raises ValueError: when the shape does not fit
         """
-        observations = np.ascontiguousarray(observations, dtype=self.spec.observation_type)
-        n, rest = divmod(observations.size, self.spec.observation_dim)
-        if rest:
+        n = len(observations)
+        if len(self._observations.array) != n or n == 0:
+            self._observations = _Array((n, self.spec.observation_dim), self.spec.observation_type)
+            self._actions = _Array((n, self.spec.action_dim), np.float32)
+        if observations.size != self._observations.array.size:
             raise ValueError(
-                f"Observations of shape {observations.shape} do not divide into vectors of "
-                f"{self.spec.observation_dim} elements, which the kernel was compiled for."
+                f"Observations of shape {observations.shape}, expected {n} rows of {self.spec.observation_dim} "
+                "elements, which the kernel was compiled for."
             )
-        actions = np.empty((n, self.spec.action_dim), dtype=np.float32)
+        self._observations.array[...] = observations.reshape(n, -1)
         self._engine.key, self._engine.counter = key, counter
         self._library.sb3_sac_act(
             self._handle,
-            observations.ctypes.data,
+            self._observations.address,
             n,
             ctypes.byref(self._engine),
             deterministic,
-            actions.ctypes.data,
+            self._actions.address,
         )
-        return actions
+        return self._actions.array.copy()
 
     def draw(
         self, n_rows: int, n_environments: int, key: int, counter: int

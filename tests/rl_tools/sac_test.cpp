@@ -1,0 +1,115 @@
+// Drives the C interface of the kernel over a shape given at compile time, for the sanitizers: memory that is read
+// or written out of bounds, uninitialised threads, undefined arithmetic. Exits with 1 when a check fails.
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <vector>
+
+#include <rl_tools/interface/sb3/sac.cpp>
+
+namespace {
+    // Each tensor in an allocation of its own and of exactly its size, so that the sanitizer sees the edges.
+    struct Tensors {
+        std::vector<std::unique_ptr<std::vector<T>>> values;
+        std::vector<std::unique_ptr<float>> steps;
+        std::mt19937 random{0};
+
+        T* add(std::size_t size, T scale) {
+            std::uniform_real_distribution<T> uniform(-scale, scale);
+            values.push_back(std::make_unique<std::vector<T>>(size));
+            for (T& value : *values.back()) {
+                value = scale == 0 ? T(0) : uniform(random);
+            }
+            return values.back()->data();
+        }
+
+        Parameter parameter(std::size_t size, bool trained) {
+            Parameter result{add(size, T(0.3)), nullptr, nullptr, nullptr};
+            if (trained) {
+                result.exp_avg = add(size, T(0));
+                result.exp_avg_sq = add(size, T(0));
+                steps.push_back(std::make_unique<float>(0.0f));
+                result.step = steps.back().get();
+            }
+            return result;
+        }
+
+        template <typename NETWORK>
+        void network(bool trained, std::vector<Parameter>& parameters) {
+            for (std::size_t layer = 0; layer < NETWORK::N_LAYERS; layer++) {
+                const std::size_t out = NETWORK::output_dim(layer);
+                parameters.push_back(parameter(out * NETWORK::input_dim(layer), trained));
+                parameters.push_back(parameter(out, trained));
+            }
+        }
+    };
+
+    // The weights after some steps with this number of threads.
+    std::vector<T> train(std::uint32_t n_threads) {
+        constexpr std::int64_t ROWS = 5, ENVIRONMENTS = 2, STEPS = 6;
+        Tensors tensors;
+        std::vector<Parameter> parameters;
+        tensors.network<SPEC::ACTOR>(true, parameters);
+        for (std::size_t i = 0; i < 2 * SPEC::N_CRITICS; i++) {
+            tensors.network<SPEC::CRITIC>(i < SPEC::N_CRITICS, parameters);
+        }
+        const Parameter log_entropy_coefficient = tensors.parameter(1, true);
+
+        std::normal_distribution<float> normal;
+        std::vector<SPEC::OBSERVATION> observations(ROWS * ENVIRONMENTS * SPEC::OBSERVATION_DIM);
+        for (auto& value : observations) {
+            value = static_cast<SPEC::OBSERVATION>(normal(tensors.random));
+        }
+        const std::vector<float> actions(ROWS * ENVIRONMENTS * SPEC::ACTION_DIM, 0.5f);
+        const std::vector<float> rewards(ROWS * ENVIRONMENTS, 1.0f), dones(ROWS * ENVIRONMENTS, 0.0f);
+        const ReplayBuffer buffer{observations.data(), observations.data(), actions.data(), rewards.data(),
+                                  dones.data(),        dones.data(),        ENVIRONMENTS,   ROWS};
+        const rlt::nn::optimizers::torch_adam::HyperParameters adam{1e-3, 0.9, 0.999, 1e-8};
+        const sac::HyperParameters hyper_parameters{adam, adam, adam, 0.99, 0.005, -1.0, 0.0, 1};
+        const Engine engine{7, 0};
+
+        Kernel* kernel = sb3_sac_create(n_threads);
+        if (!kernel) {
+            std::abort();
+        }
+        sb3_sac_bind(kernel, parameters.data(), &log_entropy_coefficient);
+        std::vector<sac::Losses> losses(STEPS);
+        sb3_sac_train(kernel, &hyper_parameters, &buffer, &engine, 0, STEPS, losses.data());
+        // More observations than a panel holds.
+        constexpr std::int64_t N = 2 * SPEC::SIZE + 3;
+        const std::vector<SPEC::OBSERVATION> seen(N * SPEC::OBSERVATION_DIM, SPEC::OBSERVATION(1));
+        std::vector<float> chosen(N * SPEC::ACTION_DIM);
+        sb3_sac_act(kernel, seen.data(), N, &engine, 0, chosen.data());
+        sb3_sac_destroy(kernel);
+
+        std::vector<T> result;
+        for (const auto& value : tensors.values) {
+            result.insert(result.end(), value->begin(), value->end());
+        }
+        for (const auto& loss : losses) {
+            result.push_back(static_cast<T>(loss.critic_loss));
+            result.push_back(static_cast<T>(loss.actor_loss));
+        }
+        result.insert(result.end(), chosen.begin(), chosen.end());
+        return result;
+    }
+}
+
+int main() {
+    const std::vector<T> alone = train(1);
+    for (const T value : alone) {
+        if (!std::isfinite(value)) {
+            std::puts("a value is not finite");
+            return 1;
+        }
+    }
+    for (const std::uint32_t n_threads : {2u, 3u, 16u}) {
+        if (train(n_threads) != alone) {
+            std::printf("%u threads give other values than one\n", n_threads);
+            return 1;
+        }
+    }
+    std::puts("ok");
+    return 0;
+}

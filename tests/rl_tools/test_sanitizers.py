@@ -1,0 +1,58 @@
+"""The kernel's own tests in C++, compiled with warnings as errors and run under the sanitizers."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sb3_tinyrl._native.compiler import find_compiler
+from sb3_tinyrl._native.headers import find_headers
+from sb3_tinyrl._native.spec import KernelSpec
+
+SOURCES = Path(__file__).parent
+STRICT = ["-std=c++17", "-O1", "-g", "-march=native", "-pthread", "-Wall", "-Wextra", "-Werror"]
+
+SPECS = {
+    "odd sizes": KernelSpec(5, 3, (17, 33), (31, 18), n_critics=2, batch_size=21, observation_type="float64"),
+    "no hidden layers": KernelSpec(2, 9, (), (), n_critics=3, batch_size=1, scalar_type="float64"),
+    "several panels": KernelSpec(20, 1, (32,), (16, 16, 16), n_critics=1, batch_size=50),
+}
+
+
+def compile_and_run(source: str, folder: Path, *flags: str) -> None:
+    headers = find_headers()
+    program = folder / "program"
+    command = [
+        *find_compiler().command,
+        *STRICT,
+        *flags,
+        f"-I{folder}",
+        f"-I{headers.include_root}",
+        *("-isystem", str(headers.rltools)),
+        str(SOURCES / source),
+        *("-o", str(program)),
+    ]
+    compiled = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert compiled.returncode == 0, compiled.stderr
+    finished = subprocess.run([program], capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert finished.stdout == "ok\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SPECS)
+def test_kernel_under_address_and_undefined_behaviour_sanitizers(name, tmp_path):
+    (tmp_path / "kernel_spec.h").write_text(SPECS[name].header())
+    compile_and_run(
+        "sac_test.cpp", tmp_path, "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-ffp-contract=fast"
+    )
+
+
+@pytest.mark.slow
+def test_kernel_under_thread_sanitizer(tmp_path):
+    (tmp_path / "kernel_spec.h").write_text(SPECS["several panels"].header())
+    compile_and_run("sac_test.cpp", tmp_path, "-fsanitize=thread")
+
+
+def test_thread_pool_under_thread_sanitizer(tmp_path):
+    compile_and_run("thread_pool_test.cpp", tmp_path, "-fsanitize=thread")
