@@ -43,11 +43,12 @@ class Binding:
                 "target": None,
             }[name.split("/")[0]]
             for layer in layers:
-                parameters += [self._parameter(layer.weight, optimizer), self._parameter(layer.bias, optimizer)]
+                parameters += [
+                    self._parameter(layer.weight, optimizer),
+                    self._parameter(layer.bias, optimizer),
+                ]
         log_ent_coef = (
-            Parameter()
-            if model.log_ent_coef is None
-            else self._parameter(model.log_ent_coef, model.ent_coef_optimizer)
+            Parameter() if model.log_ent_coef is None else self._parameter(model.log_ent_coef, model.ent_coef_optimizer)
         )
         for optimizer in (model.policy.actor.optimizer, model.policy.critic.optimizer):
             _require_equal_step_counts(optimizer)
@@ -96,7 +97,11 @@ class Binding:
             state["step"] = th.tensor(0.0, dtype=th.float32)
             state["exp_avg"] = th.zeros_like(parameter, memory_format=th.contiguous_format)
             state["exp_avg_sq"] = th.zeros_like(parameter, memory_format=th.contiguous_format)
-        for name, dtype in (("step", th.float32), ("exp_avg", parameter.dtype), ("exp_avg_sq", parameter.dtype)):
+        for name, dtype in (
+            ("step", th.float32),
+            ("exp_avg", parameter.dtype),
+            ("exp_avg_sq", parameter.dtype),
+        ):
             # Optimizer state loaded from elsewhere may have another type or layout.
             if state[name].dtype != dtype or not state[name].is_contiguous() or state[name].device.type != "cpu":
                 state[name] = state[name].to("cpu", dtype).contiguous()

@@ -42,7 +42,7 @@ class Runtime:
     def binding(self, model: SAC, batch_size: int, n_threads: int | None) -> Binding:
         """The kernel bound to the model's memory; waits for the build if need be.
 
-        :raises UnsupportedByKernel: when no kernel can serve the model
+        :raises UnsupportedByKernelError: when no kernel can serve the model
         :raises KernelError: when the kernel can't be built or loaded
         """
         n_threads = n_threads or default_n_threads()

@@ -156,9 +156,7 @@ class TinySAC(SAC):
         progress_bar: bool = False,
     ) -> tuple[int, BaseCallback]:
         self._check_kernel_arguments()  # ``load`` sets attributes past the constructor
-        prepared = super()._setup_learn(
-            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
-        )
+        prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         self._runtime.collects = False
         if self.kernel != "torch":
             try:
@@ -267,7 +265,8 @@ class TinySAC(SAC):
             binding = self._binding(self.batch_size)
         if binding is None:
             return super()._sample_action(learning_starts, action_noise, n_envs)
-        assert isinstance(self._last_obs, np.ndarray) and self._kernel_key is not None
+        assert isinstance(self._last_obs, np.ndarray)
+        assert self._kernel_key is not None
         scaled_action = binding.kernel.act(self._last_obs, self._kernel_key, self._n_sampled_actions)
         self._n_sampled_actions += 1
         rollout.require_finite(scaled_action, "action of the policy", self.num_timesteps)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import torch as th
 from gymnasium import spaces
@@ -18,10 +21,14 @@ from sb3_tinyrl._native.spec import KernelSpec
 #: Replay buffer arrays that the kernel reads in place, in the order of its view.
 BUFFER_ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
-_OBSERVATION_TYPES = ("float32", "float64", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+_OBSERVATION_TYPES = (
+    "float32",
+    "float64",
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+)
 
 
-class UnsupportedByKernel(KernelError):
+class UnsupportedByKernelError(KernelError):
     """The kernel can't compute this model's update.
 
     :param reason: what stands in the way
@@ -36,25 +43,26 @@ class UnsupportedByKernel(KernelError):
 
 def _require(condition: bool, reason: str, remedy: str) -> None:
     if not condition:
-        raise UnsupportedByKernel(reason, remedy)
+        raise UnsupportedByKernelError(reason, remedy)
 
 
 def linear_layers(model: SAC) -> dict[str, list[nn.Linear]]:
     """The linear layers of each network, in the order of the kernel.
 
     :return: ``"actor"`` (hidden layers, mean, log standard deviation), ``"critic/0"``, ... and ``"target/0"``, ...
-    :raises UnsupportedByKernel: when a network is anything but linear layers with ReLU between them
+    :raises UnsupportedByKernelError: when a network is anything but linear layers with ReLU between them
     """
     actor = model.policy.actor
-    networks = {"actor": [*_hidden_layers(actor.latent_pi, "actor"), _linear(actor.mu), _linear(actor.log_std)]}
+    networks = {"actor": [*_hidden_layers([*actor.latent_pi], "actor"), _linear(actor.mu), _linear(actor.log_std)]}
     for name, critic in (("critic", model.policy.critic), ("target", model.policy.critic_target)):
         for i, q_network in enumerate(critic.q_networks):
+            assert isinstance(q_network, nn.Sequential)
             *hidden, output = q_network
-            networks[f"{name}/{i}"] = [*_hidden_layers(nn.Sequential(*hidden), name), _linear(output)]
+            networks[f"{name}/{i}"] = [*_hidden_layers(hidden, name), _linear(output)]
     return networks
 
 
-def _linear(module: nn.Module) -> nn.Linear:
+def _linear(module: nn.Module | nn.Parameter) -> nn.Linear:
     _require(
         type(module) is nn.Linear and module.bias is not None,
         f"the networks hold a {type(module).__name__} where the kernel knows only nn.Linear with bias",
@@ -64,7 +72,7 @@ def _linear(module: nn.Module) -> nn.Linear:
     return module
 
 
-def _hidden_layers(modules: nn.Sequential, name: str) -> list[nn.Linear]:
+def _hidden_layers(modules: list[nn.Module], name: str) -> list[nn.Linear]:
     for activation in modules[1::2]:
         _require(
             type(activation) is nn.ReLU,
@@ -77,7 +85,7 @@ def _hidden_layers(modules: nn.Sequential, name: str) -> list[nn.Linear]:
 def kernel_spec(model: SAC, batch_size: int) -> KernelSpec:
     """The spec of the kernel that computes ``model.train(..., batch_size)``.
 
-    :raises UnsupportedByKernel: with the first reason found why there is none
+    :raises UnsupportedByKernelError: with the first reason found why there is none
     """
     _require_supported_policy(model)
     networks = linear_layers(model)
@@ -86,8 +94,8 @@ def kernel_spec(model: SAC, batch_size: int) -> KernelSpec:
     _require_supported_data(model)
     assert model.replay_buffer is not None
     return KernelSpec(
-        observation_dim=int(np.prod(model.observation_space.shape)),
-        action_dim=int(np.prod(model.action_space.shape)),
+        observation_dim=math.prod(model.observation_space.shape or ()),
+        action_dim=math.prod(model.action_space.shape or ()),
         actor_layers=tuple(layer.out_features for layer in networks["actor"][:-2]),
         critic_layers=tuple(layer.out_features for layer in networks["critic/0"][:-1]),
         n_critics=len(model.policy.critic.q_networks),
@@ -125,7 +133,7 @@ def _require_supported_policy(model: SAC) -> None:
 
 
 def _require_supported_parameters(model: SAC) -> str:
-    parameters = [*model.policy.parameters()]
+    parameters: list[th.Tensor] = [*model.policy.parameters()]
     if model.log_ent_coef is not None:
         parameters.append(model.log_ent_coef)
     kinds = {(parameter.device.type, parameter.dtype) for parameter in parameters}
@@ -144,7 +152,7 @@ def _require_supported_parameters(model: SAC) -> str:
 
 
 def _require_supported_optimizers(model: SAC) -> None:
-    optimizers = {
+    optimizers: dict[str, tuple[th.optim.Optimizer, Sequence[th.Tensor]]] = {
         "actor": (model.policy.actor.optimizer, [*model.policy.actor.parameters()]),
         "critic": (model.policy.critic.optimizer, [*model.policy.critic.parameters()]),
     }

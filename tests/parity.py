@@ -116,7 +116,10 @@ class Pair:
     def tensors(self) -> dict[str, tuple[th.Tensor, th.Tensor]]:
         """Parameters, targets, Adam's moments and the entropy coefficient, of ours and of SB3's."""
         result = {}
-        ours, reference = dict(self.ours.policy.named_parameters()), dict(self.reference.policy.named_parameters())
+        ours, reference = (
+            dict(self.ours.policy.named_parameters()),
+            dict(self.reference.policy.named_parameters()),
+        )
         assert ours.keys() == reference.keys()
         for name in ours:
             result[name] = ours[name].data, reference[name].data

@@ -1,10 +1,12 @@
 """The kernel's gradient steps against SB3's ``train()``: same weights, batches and noise in, same weights out.
 
-float64: everything to 1e-10, which leaves no room for a different formula. float32: to rounding. Losses and moments,
-which are linear in the gradients, agree to 1e-4 of their largest element; parameters to a tenth of one Adam step, as
-Adam divides a gradient that is all rounding by its own size. Rounding grows along a run, because a ReLU or the
-smaller critic can switch where two roundings of the same number lie on either side, and then one sample of the batch
-counts differently: after 100 steps nearly all parameters are held to the tight bound, the others to ten steps.
+float64: everything to 1e-10, which leaves no room for a different formula.
+
+float32: to rounding. Losses and moments, which are linear in the gradients, agree to 1e-4 of their largest element;
+parameters to a tenth of one Adam step, as Adam divides a gradient that is all rounding by its own size. Rounding
+grows along a run, because a ReLU or the smaller critic can switch where two roundings of the same number lie on
+either side, and then one sample of the batch counts differently: after 100 steps nearly all parameters are held to
+the tight bound, the others to ten steps.
 """
 
 import numpy as np
@@ -43,11 +45,7 @@ def moment_deviations(pair: Pair) -> dict[str, th.Tensor]:
 
 def parameter_deviations(pair: Pair) -> dict[str, th.Tensor]:
     """Absolute differences of parameters, targets and log entropy coefficient."""
-    return {
-        name: (ours - expected).abs()
-        for name, (ours, expected) in pair.tensors().items()
-        if "exp_avg" not in name
-    }
+    return {name: (ours - expected).abs() for name, (ours, expected) in pair.tensors().items() if "exp_avg" not in name}
 
 
 def assert_equal_to(pair: Pair, tolerance: float, parameter_tolerance: float | None = None) -> None:

@@ -67,15 +67,19 @@ def test_draws_depend_on_key_and_counter_only(kernel):
     first, again = kernel.draw(50, N_ENVS, 1, 2), kernel.draw(50, N_ENVS, 1, 2)
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
-    for other in (kernel.draw(50, N_ENVS, 1, 3), kernel.draw(50, N_ENVS, 2, 2), kernel.draw(50, N_ENVS, 2**40 + 1, 2)):
+    for other in (
+        kernel.draw(50, N_ENVS, 1, 3),
+        kernel.draw(50, N_ENVS, 2, 2),
+        kernel.draw(50, N_ENVS, 2**40 + 1, 2),
+    ):
         assert not np.array_equal(first[2], other[2])
 
 
 def test_philox_equals_the_published_generator(kernel):
-    """Rows come from the first two words of a block, which numpy's Philox (4x64) can't give: known answers instead.
+    """A known answer: the words that Salmon et al. publish with Random123 (kat_vectors, philox4x32 10).
 
-    The words are those that Salmon et al. publish with Random123 (kat_vectors, philox4x32 10) for counter and key
-    zero: 6627e8d5 e169c58d bc57ac4c 9b00dbd8. Stream 0, sample 0, counter 0 and key 0 ask for exactly that block.
+    For counter and key zero they are 6627e8d5 e169c58d bc57ac4c 9b00dbd8. Stream 0, sample 0, counter 0 and key 0
+    ask for exactly that block, and the row comes from its first two words.
     """
     n_rows = 2**32 - 1
     row = kernel.draw(n_rows, 1, key=0, counter=0)[0][0]

@@ -176,11 +176,7 @@ class Kernel:
 
     def serves(self, batch_size: int, n_threads: int) -> bool:
         """Whether a call with these arguments needs no other kernel; a forked child needs threads of its own."""
-        return (
-            batch_size == self.spec.batch_size
-            and n_threads == self.n_threads
-            and os.getpid() == self.process_id
-        )
+        return batch_size == self.spec.batch_size and n_threads == self.n_threads and os.getpid() == self.process_id
 
     def bind(self, parameters: list[Parameter], log_entropy_coefficient: Parameter) -> None:
         """Point the kernel at the networks' memory, which the caller keeps alive and in place.

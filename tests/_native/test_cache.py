@@ -12,9 +12,7 @@ NEVER = threading.Event()
 INGREDIENTS = st.dictionaries(st.text(), st.one_of(st.text(), st.lists(st.text())))
 
 
-def test_the_directory_is_the_users_unless_the_variable_is_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_directory_is_the_users_unless_the_variable_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SB3_TINYRL_CACHE_DIR", "here")
     assert cache_directory() == tmp_path / "here"
@@ -28,9 +26,7 @@ def test_the_directory_is_the_users_unless_the_variable_is_set(
 
 
 @given(INGREDIENTS, INGREDIENTS)
-def test_keys_are_equal_exactly_if_the_ingredients_are(
-    one: dict[str, object], other: dict[str, object]
-) -> None:
+def test_keys_are_equal_exactly_if_the_ingredients_are(one: dict[str, object], other: dict[str, object]) -> None:
     assert (cache_key(one) == cache_key(other)) == (one == other)
     assert cache_key(one) == cache_key(dict(reversed(one.items())))
 

@@ -50,14 +50,10 @@ def test_cxx_may_hold_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_compiler().command[1:] == ("-DNAME=two words",)
 
 
-@pytest.mark.parametrize(
-    "chosen", ["/no/such/compiler", "no-such-compiler -O2", "false", "'unbalanced", "/", " "]
-)
+@pytest.mark.parametrize("chosen", ["/no/such/compiler", "no-such-compiler -O2", "false", "'unbalanced", "/", " "])
 def test_cxx_that_does_not_work(monkeypatch: pytest.MonkeyPatch, chosen: str) -> None:
     monkeypatch.setenv("CXX", chosen)
-    with pytest.raises(
-        CompilerNotFoundError, match=r"^\$CXX is .* does not work: .+ Expected .*; set CXX"
-    ) as error:
+    with pytest.raises(CompilerNotFoundError, match=r"^\$CXX is .* does not work: .+ Expected .*; set CXX") as error:
         find_compiler()
     assert repr(chosen) in str(error.value)
 

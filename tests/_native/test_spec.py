@@ -57,9 +57,7 @@ def test_a_size_that_is_none_is_refused_by_name(field: str, value: object) -> No
 
 
 @pytest.mark.parametrize("field", ["actor_layers", "critic_layers"])
-@pytest.mark.parametrize(
-    ("value", "problem"), [([4], ""), (4, ""), ("4", ""), ((4, 0), r"\[1\]"), ((True,), r"\[0\]")]
-)
+@pytest.mark.parametrize(("value", "problem"), [([4], ""), (4, ""), ("4", ""), ((4, 0), r"\[1\]"), ((True,), r"\[0\]")])
 def test_layers_that_are_none_are_refused_by_name(field: str, value: object, problem: str) -> None:
     with pytest.raises((TypeError, ValueError), match=f"^{field}{problem} is .*expected .*; pass "):
         KernelSpec(3, 1, **{"actor_layers": (), "critic_layers": (), field: value})

@@ -1,5 +1,6 @@
-// Drives the C interface of the kernel over a shape given at compile time, for the sanitizers: memory that is read
-// or written out of bounds, uninitialised threads, undefined arithmetic. Exits with 1 when a check fails.
+// Drives the C interface of the kernel over a shape given at compile time, for the sanitizers: memory that is
+// read or written out of bounds, uninitialised threads, undefined arithmetic. Exits with 1 when a check
+// fails.
 
 #include <cstdio>
 #include <cstdlib>

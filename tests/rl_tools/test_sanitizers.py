@@ -44,7 +44,11 @@ def compile_and_run(source: str, folder: Path, *flags: str) -> None:
 def test_kernel_under_address_and_undefined_behaviour_sanitizers(name, tmp_path):
     (tmp_path / "kernel_spec.h").write_text(SPECS[name].header())
     compile_and_run(
-        "sac_test.cpp", tmp_path, "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-ffp-contract=fast"
+        "sac_test.cpp",
+        tmp_path,
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=all",
+        "-ffp-contract=fast",
     )
 
 

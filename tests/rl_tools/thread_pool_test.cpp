@@ -1,5 +1,5 @@
-// Many short jobs, so that workers meet the end of one job and the start of the next at every moment, and pauses
-// long enough for them to fall asleep. Run under ThreadSanitizer.
+// Many short jobs, so that workers meet the end of one job and the start of the next at every moment, and
+// pauses long enough for them to fall asleep. Run under ThreadSanitizer.
 
 #include <chrono>
 #include <cstdio>

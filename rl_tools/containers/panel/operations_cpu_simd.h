@@ -41,8 +41,8 @@ namespace rl_tools::panel {
 
     // tile[row][:] += sum over block, k of A[block * A_BLOCK + row * A_ROW + k] * B[block * K + k][:]
     //
-    // A is read where it lies: one block of K = inputs for weights (A_ROW = K), one block a panel for gradients
-    // (A_ROW = K = SIZE). B is a panel.
+    // A is read where it lies: one block of K = inputs for weights (A_ROW = K), one block a panel for
+    // gradients (A_ROW = K = SIZE). B is a panel.
     template <typename T, std::size_t ROWS, std::size_t K, std::size_t A_ROW, std::size_t... ROW>
     RL_TOOLS_INLINE void multiply_tile(Line<T> (&tile)[ROWS], const T* a, const T* b, std::size_t n_blocks,
                                        std::size_t a_block, std::index_sequence<ROW...>) {
@@ -89,7 +89,8 @@ namespace rl_tools::panel {
 #endif
 
 #ifdef RL_TOOLS_HAS_SHUFFLEVECTOR
-    // One stage of the butterfly transpose: swaps the off-diagonal blocks of DISTANCE x DISTANCE between two rows.
+    // One stage of the butterfly transpose: swaps the off-diagonal blocks of DISTANCE x DISTANCE between two
+    // rows.
     template <std::size_t DISTANCE, typename T, std::size_t... LANE>
     RL_TOOLS_INLINE void exchange(utils::simd::Vector<T>& upper, utils::simd::Vector<T>& lower,
                                   std::index_sequence<LANE...>) {
@@ -113,7 +114,8 @@ namespace rl_tools::panel {
     }
 #endif
 
-    // target[column][row] = source[row][column] for a block of SIZE x SIZE; rows from `n_rows` on count as zero.
+    // target[column][row] = source[row][column] for a block of SIZE x SIZE; rows from `n_rows` on count as
+    // zero.
     template <typename T>
     RL_TOOLS_INLINE void transpose_block(const T* source, std::size_t source_row, std::size_t n_rows, T* target,
                                          std::size_t target_row) {

@@ -1,8 +1,8 @@
 #pragma once
 // Batches as panels: `[panel][feature][sample]`, with as many samples in a panel as fill one cache line.
 //
-// A layer of one panel stays in the first-level cache, products read torch's row-major weights without packing
-// them, and each operation on a feature is a whole number of vectors.
+// A layer of one panel stays in the first-level cache, products read torch's row-major weights without
+// packing them, and each operation on a feature is a whole number of vectors.
 
 #include <rl_tools/utils/simd/vector.h>
 
@@ -18,16 +18,16 @@ namespace rl_tools::panel {
 
     inline constexpr std::size_t MAX_TILE_ROWS = 24;
 
-    // Rows of a register tile: the accumulators, one row of B and one broadcast of A fill the registers. More than
-    // 24 rows of AVX-512 made g++ 12 spill.
+    // Rows of a register tile: the accumulators, one row of B and one broadcast of A fill the registers. More
+    // than 24 rows of AVX-512 made g++ 12 spill.
     template <typename T>
     constexpr std::size_t tile_rows() {
         const std::size_t rows = (utils::simd::REGISTERS - VECTORS<T> - 1) / VECTORS<T>;
         return rows < MAX_TILE_ROWS ? rows : MAX_TILE_ROWS;
     }
 
-    // `ROWS` rows split into tiles whose heights differ by one at most: 256 rows are 4 x 24 + 7 x 23 rather than
-    // 10 x 24 + 16, because low tiles cannot hide the latency of their sums.
+    // `ROWS` rows split into tiles whose heights differ by one at most: 256 rows are 4 x 24 + 7 x 23 rather
+    // than 10 x 24 + 16, because low tiles cannot hide the latency of their sums.
     template <typename T, std::size_t ROWS>
     struct Tiling {
         static constexpr std::size_t N_TILES = (ROWS + tile_rows<T>() - 1) / tile_rows<T>();

@@ -1,5 +1,5 @@
-// The C interface of one SAC kernel: what sb3_tinyrl/_native/library.py calls through ctypes. No global state:
-// kernels, threads and forks may live side by side.
+// The C interface of one SAC kernel: what sb3_tinyrl/_native/library.py calls through ctypes. No global
+// state: kernels, threads and forks may live side by side.
 
 #include <exception>
 #include <memory>
@@ -63,8 +63,8 @@ RL_TOOLS_EXPORT void sb3_sac_destroy(Kernel* kernel) {
     delete kernel;
 }
 
-// `parameters`: weights and biases of each layer from the input on, of the actor (hidden layers, mean, log standard
-// deviation), the critics and their targets.
+// `parameters`: weights and biases of each layer from the input on, of the actor (hidden layers, mean, log
+// standard deviation), the critics and their targets.
 RL_TOOLS_EXPORT void sb3_sac_bind(Kernel* kernel, const Parameter* parameters,
                                   const Parameter* log_entropy_coefficient) {
     const Parameter* next = parameters;
@@ -78,8 +78,8 @@ RL_TOOLS_EXPORT void sb3_sac_bind(Kernel* kernel, const Parameter* parameters,
     kernel->networks.log_entropy_coefficient = *log_entropy_coefficient;
 }
 
-// Gradient steps `first_step` to `first_step + n_steps - 1` of one call of SB3's `train`; `losses` has room for
-// `n_steps`. Step i draws from `engine->counter + i`.
+// Gradient steps `first_step` to `first_step + n_steps - 1` of one call of SB3's `train`; `losses` has room
+// for `n_steps`. Step i draws from `engine->counter + i`.
 RL_TOOLS_EXPORT void sb3_sac_train(Kernel* kernel, const sac::HyperParameters* parameters, const ReplayBuffer* buffer,
                                    const Engine* engine, std::int64_t first_step, std::int64_t n_steps,
                                    sac::Losses* losses) {
@@ -99,8 +99,8 @@ RL_TOOLS_EXPORT void sb3_sac_act(Kernel* kernel, const SPEC::OBSERVATION* observ
              kernel->scratch[0], actions);
 }
 
-// What a step with this engine draws: transitions [BATCH_SIZE] and the noise [BATCH_SIZE][ACTION_DIM] of actions and
-// next actions. Tests feed it to SB3's update.
+// What a step with this engine draws: transitions [BATCH_SIZE] and the noise [BATCH_SIZE][ACTION_DIM] of
+// actions and next actions. Tests feed it to SB3's update.
 RL_TOOLS_EXPORT void sb3_sac_draw(const Engine* engine, std::int64_t n_rows, std::int64_t n_environments,
                                   std::int64_t* rows, std::int64_t* environments, T* action_noise,
                                   T* next_action_noise) {
@@ -112,8 +112,7 @@ RL_TOOLS_EXPORT void sb3_sac_draw(const Engine* engine, std::int64_t n_rows, std
         rows[sample] = index.row;
         environments[sample] = index.environment;
         const std::size_t offset = sample * SPEC::ACTION_DIM;
-        rlt::random::philox::normal<SPEC::ACTION_DIM>(math, *engine, Stream::ACTION_NOISE, i, action_noise + offset,
-                                                      1);
+        rlt::random::philox::normal<SPEC::ACTION_DIM>(math, *engine, Stream::ACTION_NOISE, i, action_noise + offset, 1);
         rlt::random::philox::normal<SPEC::ACTION_DIM>(math, *engine, Stream::NEXT_ACTION_NOISE, i,
                                                       next_action_noise + offset, 1);
     }

@@ -56,8 +56,8 @@ namespace rl_tools::nn_models::panel_mlp {
         }
     }
 
-    // The gradients of panel `p` with respect to all hidden layers and to the last INPUT_GRADIENT_DIM inputs, from
-    // that with respect to the output. `gradient_p` is the panel of `gradients` they are kept in.
+    // The gradients of panel `p` with respect to all hidden layers and to the last INPUT_GRADIENT_DIM inputs,
+    // from that with respect to the output. `gradient_p` is the panel of `gradients` they are kept in.
     template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS, std::size_t N_GRADIENT_PANELS>
     void backward(devices::CPU_SIMD<DEVICE_SPEC>&, TransposedWeights<SPEC>& transposed,
                   Activations<SPEC, N_PANELS>& activations, std::size_t p,
@@ -117,10 +117,10 @@ namespace rl_tools::nn_models::panel_mlp {
     }
 
     template <std::size_t LAYER, typename SPEC, std::size_t N_PANELS>
-    void update_block(const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters,
-                      Parameters<SPEC>* target, TransposedWeights<SPEC>& transposed,
-                      Activations<SPEC, N_PANELS>& activations, Activations<SPEC, N_PANELS>& gradients,
-                      UpdateScratch<SPEC, N_PANELS>& scratch, std::size_t block) {
+    void update_block(const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters, Parameters<SPEC>* target,
+                      TransposedWeights<SPEC>& transposed, Activations<SPEC, N_PANELS>& activations,
+                      Activations<SPEC, N_PANELS>& gradients, UpdateScratch<SPEC, N_PANELS>& scratch,
+                      std::size_t block) {
         constexpr std::size_t IN = SPEC::input_dim(LAYER), OUT = SPEC::output_dim(LAYER);
         constexpr std::size_t D_Y_DIM = SPEC::is_head(LAYER) ? SPEC::OUTPUT_DIM : OUT;
         constexpr std::size_t SIZE = panel::SIZE<typename SPEC::T>;
@@ -152,20 +152,18 @@ namespace rl_tools::nn_models::panel_mlp {
                 std::index_sequence<LAYER...>) {
         std::size_t first = 0;
         ((task >= first && task < first + n_update_tasks<SPEC>(LAYER)
-              ? update_block<LAYER>(rule, parameters, target, transposed, activations, gradients, scratch,
-                                    task - first)
+              ? update_block<LAYER>(rule, parameters, target, transposed, activations, gradients, scratch, task - first)
               : void(),
           first += n_update_tasks<SPEC>(LAYER)),
          ...);
     }
 
-    // One task of the step: the gradient of some weights, summed over the batch in a fixed order by one thread, and
-    // what follows from it while it is in the cache: Adam, the target network, W^T.
+    // One task of the step: the gradient of some weights, summed over the batch in a fixed order by one
+    // thread, and what follows from it while it is in the cache: Adam, the target network, W^T.
     template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS>
-    void update(devices::CPU_SIMD<DEVICE_SPEC>&, const UpdateRule<typename SPEC::T>& rule,
-                Parameters<SPEC>& parameters, Parameters<SPEC>* target, TransposedWeights<SPEC>& transposed,
-                Activations<SPEC, N_PANELS>& activations, Activations<SPEC, N_PANELS>& gradients,
-                UpdateScratch<SPEC, N_PANELS>& scratch, std::size_t task) {
+    void update(devices::CPU_SIMD<DEVICE_SPEC>&, const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters,
+                Parameters<SPEC>* target, TransposedWeights<SPEC>& transposed, Activations<SPEC, N_PANELS>& activations,
+                Activations<SPEC, N_PANELS>& gradients, UpdateScratch<SPEC, N_PANELS>& scratch, std::size_t task) {
         update(rule, parameters, target, transposed, activations, gradients, scratch, task,
                std::make_index_sequence<SPEC::N_LAYERS>{});
     }

@@ -1,6 +1,7 @@
 #pragma once
-// A multilayer perceptron over panels: hidden ReLU layers, then one or more linear heads that read the last of
-// them (the actor's mean and log standard deviation; the critic's value). Its parameters live in torch's memory.
+// A multilayer perceptron over panels: hidden ReLU layers, then one or more linear heads that read the last
+// of them (the actor's mean and log standard deviation; the critic's value). Its parameters live in torch's
+// memory.
 
 #include <utility>
 

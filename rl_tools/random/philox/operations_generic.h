@@ -4,8 +4,8 @@
 #include <rl_tools/random/philox/philox.h>
 
 namespace rl_tools::random::philox {
-    // Philox4x32-10. Algorithm and constants: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as
-    // 1, 2, 3", SC 2011.
+    // Philox4x32-10. Algorithm and constants: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy
+    // as 1, 2, 3", SC 2011.
     inline Block block(const Engine& engine, Stream stream, std::uint32_t index) {
         constexpr std::uint32_t MULTIPLIER_0 = 0xD2511F53u, MULTIPLIER_1 = 0xCD9E8D57u;
         constexpr std::uint32_t WEYL_0 = 0x9E3779B9u, WEYL_1 = 0xBB67AE85u;
@@ -29,7 +29,8 @@ namespace rl_tools::random::philox {
         return {{x0, x1, x2, x3}};
     }
 
-    // A whole number below `bound`: floor(bound * u / 2^64) of 64 random bits u, whose bias is below bound / 2^64.
+    // A whole number below `bound`: floor(bound * u / 2^64) of 64 random bits u, whose bias is below bound /
+    // 2^64.
     inline std::uint32_t uniform_int(std::uint32_t high, std::uint32_t low, std::uint32_t bound) {
         const std::uint64_t carry = (std::uint64_t{low} * bound) >> 32;
         return static_cast<std::uint32_t>((std::uint64_t{high} * bound + carry) >> 32);
@@ -50,8 +51,8 @@ namespace rl_tools::random::philox {
 
     // Fills `DIM` standard normal variates that belong to one sample, `stride` apart.
     template <std::size_t DIM, typename MATH_DEVICE, typename T>
-    inline void normal(const MATH_DEVICE& device, const Engine& engine, Stream stream, std::uint32_t sample,
-                       T* target, std::size_t stride) {
+    inline void normal(const MATH_DEVICE& device, const Engine& engine, Stream stream, std::uint32_t sample, T* target,
+                       std::size_t stride) {
         constexpr std::uint32_t BLOCKS = (DIM + 3) / 4;
         for (std::uint32_t i = 0; i < BLOCKS; i++) {
             const Block bits = block(engine, stream, sample * BLOCKS + i);

@@ -94,7 +94,8 @@ namespace rl_tools::utils::simd {
 #endif
     }
 
-    // The gradient that passes a ReLU whose output was `y`: none where y = 0, all of it where y is NaN, as in torch.
+    // The gradient that passes a ReLU whose output was `y`: none where y = 0, all of it where y is NaN, as in
+    // torch.
     template <typename T>
     inline Vector<T> relu_gradient(const Vector<T>& y, const Vector<T>& d_y) {
 #if defined(__GNUC__) || defined(__clang__)

@@ -1,9 +1,9 @@
 #pragma once
 // A few threads that share the tasks of one phase after another.
 //
-// Tasks are handed out one at a time, because a static split stalls whenever another process keeps a core busy.
-// The caller works too and waits only for tasks that a worker has already begun, so a pool whose workers are
-// gone (in a forked child) or starved still finishes.
+// Tasks are handed out one at a time, because a static split stalls whenever another process keeps a core
+// busy. The caller works too and waits only for tasks that a worker has already begun, so a pool whose
+// workers are gone (in a forked child) or starved still finishes.
 
 #include <atomic>
 #include <condition_variable>
@@ -16,7 +16,8 @@
 namespace rl_tools::utils {
     class ThreadPool {
       public:
-        // A task of the current job; `thread` is below `n_threads()` and no other task runs under it meanwhile.
+        // A task of the current job; `thread` is below `n_threads()` and no other task runs under it
+        // meanwhile.
         using Task = void (*)(void* context, std::uint32_t index, unsigned thread);
 
         explicit ThreadPool(unsigned n_threads) {
@@ -50,7 +51,8 @@ namespace rl_tools::utils {
                 return;
             }
             using TYPE = std::remove_reference_t<FUNCTION>;
-            run(n_tasks,
+            run(
+                n_tasks,
                 [](void* context, std::uint32_t index, unsigned thread) {
                     (*static_cast<TYPE*>(context))(index, thread);
                 },
@@ -58,8 +60,9 @@ namespace rl_tools::utils {
         }
 
       private:
-        // One word names the job and the next task to hand out, so that a worker which comes late can never take
-        // a task of one job with the function of another: [job: 24 bits][number of tasks: 20][next task: 20].
+        // One word names the job and the next task to hand out, so that a worker which comes late can never
+        // take a task of one job with the function of another: [job: 24 bits][number of tasks: 20][next task:
+        // 20].
         static constexpr unsigned INDEX_BITS = 20;
         static constexpr std::uint64_t INDEX_MASK = (std::uint64_t{1} << INDEX_BITS) - 1;
         static constexpr unsigned SPINS_BEFORE_SLEEP = 20000;
@@ -81,8 +84,8 @@ namespace rl_tools::utils {
             context.store(new_context, std::memory_order_relaxed);
             n_done.store(0, std::memory_order_relaxed);
             job++;
-            // Sequentially consistent with `n_sleeping`: either the worker sees the new ticket before it sleeps,
-            // or we see that it sleeps and wake it.
+            // Sequentially consistent with `n_sleeping`: either the worker sees the new ticket before it
+            // sleeps, or we see that it sleeps and wake it.
             ticket.store((job << (2 * INDEX_BITS)) | (std::uint64_t{n_tasks} << INDEX_BITS));
             if (n_sleeping.load() > 0) {
                 std::lock_guard<std::mutex> lock(mutex);
@@ -100,7 +103,8 @@ namespace rl_tools::utils {
 
         void take_tasks(unsigned thread) {
             while (has_task(ticket.load(std::memory_order_relaxed))) {
-                // The ticket that was taken may belong to a newer job than the one looked at; its own fields count.
+                // The ticket that was taken may belong to a newer job than the one looked at; its own fields
+                // count.
                 const std::uint64_t taken = ticket.fetch_add(1, std::memory_order_acq_rel);
                 if (!has_task(taken)) {
                     return;

@@ -62,7 +62,8 @@ namespace rl_tools::nn::layers::panel_dense {
             });
     }
 
-    // x_columns[sample][SIZE] = x[panel][first_column + column][sample]: the right-hand side of `weight_gradient`.
+    // x_columns[sample][SIZE] = x[panel][first_column + column][sample]: the right-hand side of
+    // `weight_gradient`.
     template <std::size_t IN, std::size_t N_PANELS, typename T>
     RL_TOOLS_NOINLINE void gather_columns(const T* x, std::size_t first_column, T* x_columns) {
         constexpr std::size_t SIZE = panel::SIZE<T>;
@@ -75,7 +76,8 @@ namespace rl_tools::nn::layers::panel_dense {
 
     // d_W[OUT][SIZE] = sum over panels and samples of d_y[panel][OUT][sample] x_columns[panel][sample][SIZE]
     //
-    // `D_Y_DIM` rows lie between two panels of d_y (more than OUT where a head shares its panel with another).
+    // `D_Y_DIM` rows lie between two panels of d_y (more than OUT where a head shares its panel with
+    // another).
     template <std::size_t OUT, std::size_t D_Y_DIM, std::size_t N_PANELS, typename T>
     RL_TOOLS_NOINLINE void weight_gradient(const T* d_y, const T* x_columns, T* d_weights) {
         constexpr std::size_t SIZE = panel::SIZE<T>;
@@ -104,9 +106,9 @@ namespace rl_tools::nn::layers::panel_dense {
         }
     }
 
-    // transposed[column][row] = W[row][column] for the columns from `first_column` to `end_column`; `transposed`
-    // begins at the first of them and has `TRANSPOSED_DIM` rows to a column. The padding behind `OUT` rows is
-    // overwritten only where `OWNS_PADDING`: behind one head may lie another.
+    // transposed[column][row] = W[row][column] for the columns from `first_column` to `end_column`;
+    // `transposed` begins at the first of them and has `TRANSPOSED_DIM` rows to a column. The padding behind
+    // `OUT` rows is overwritten only where `OWNS_PADDING`: behind one head may lie another.
     template <std::size_t IN, std::size_t OUT, std::size_t TRANSPOSED_DIM, bool OWNS_PADDING, typename T>
     RL_TOOLS_NOINLINE void transpose(const T* weights, std::size_t first_column, std::size_t end_column,
                                      T* transposed) {
@@ -116,8 +118,7 @@ namespace rl_tools::nn::layers::panel_dense {
             for (; column + SIZE <= end_column; column += SIZE) {
                 for (std::size_t row = 0; row < OUT; row += SIZE) {
                     panel::transpose_block(weights + row * IN + column, IN, OUT - row,
-                                           transposed + (column - first_column) * TRANSPOSED_DIM + row,
-                                           TRANSPOSED_DIM);
+                                           transposed + (column - first_column) * TRANSPOSED_DIM + row, TRANSPOSED_DIM);
                 }
             }
         }

@@ -23,9 +23,8 @@ namespace rl_tools::nn::optimizers::torch_adam {
     // p <- p - step_size m / (sqrt(v) / sqrt(1 - beta_2^t) + epsilon)
     // as PyTorch writes it (torch/optim/adam.py), for `n` consecutive elements.
     template <typename T>
-    RL_TOOLS_INLINE void update(const Step<T>& step, const T* RL_TOOLS_RESTRICT gradient,
-                                T* RL_TOOLS_RESTRICT value, T* RL_TOOLS_RESTRICT exp_avg,
-                                T* RL_TOOLS_RESTRICT exp_avg_sq, std::size_t n) {
+    RL_TOOLS_INLINE void update(const Step<T>& step, const T* RL_TOOLS_RESTRICT gradient, T* RL_TOOLS_RESTRICT value,
+                                T* RL_TOOLS_RESTRICT exp_avg, T* RL_TOOLS_RESTRICT exp_avg_sq, std::size_t n) {
         for (std::size_t i = 0; i < n; i++) {
             const T g = gradient[i];
             const T m = exp_avg[i] + step.one_minus_beta_1 * (g - exp_avg[i]);
@@ -38,8 +37,8 @@ namespace rl_tools::nn::optimizers::torch_adam {
 
     // target <- (1 - tau) target + tau value
     template <typename T>
-    RL_TOOLS_INLINE void polyak(T tau, T one_minus_tau, const T* RL_TOOLS_RESTRICT value,
-                                T* RL_TOOLS_RESTRICT target, std::size_t n) {
+    RL_TOOLS_INLINE void polyak(T tau, T one_minus_tau, const T* RL_TOOLS_RESTRICT value, T* RL_TOOLS_RESTRICT target,
+                                std::size_t n) {
         for (std::size_t i = 0; i < n; i++) {
             target[i] = one_minus_tau * target[i] + tau * value[i];
         }

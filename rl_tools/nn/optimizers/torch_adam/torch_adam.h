@@ -22,14 +22,15 @@ namespace rl_tools::nn::optimizers::torch_adam {
         double epsilon;
     };
 
-    // The factors of one step, as `torch.optim.Adam` derives them from its hyperparameters in double precision.
+    // The factors of one step, as `torch.optim.Adam` derives them from its hyperparameters in double
+    // precision.
     template <typename T>
     struct Step {
         T one_minus_beta_1;
         T beta_2;
         T one_minus_beta_2;
-        T step_size;                      // learning_rate / (1 - beta_1^t)
-        T inverse_sqrt_bias_correction_2; // 1 / sqrt(1 - beta_2^t)
+        T step_size;                       // learning_rate / (1 - beta_1^t)
+        T inverse_sqrt_bias_correction_2;  // 1 / sqrt(1 - beta_2^t)
         T epsilon;
     };
 }

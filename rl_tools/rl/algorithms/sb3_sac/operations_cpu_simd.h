@@ -1,7 +1,7 @@
 #pragma once
-// One gradient step is four phases with a barrier after each. A phase over panels carries 16 samples (in float32)
-// through all networks; a phase over weights sums each gradient over the batch in one thread and in a fixed order,
-// so the bits depend neither on the number of threads nor on which thread did what.
+// One gradient step is four phases with a barrier after each. A phase over panels carries 16 samples (in
+// float32) through all networks; a phase over weights sums each gradient over the batch in one thread and in
+// a fixed order, so the bits depend neither on the number of threads nor on which thread did what.
 
 #include <rl_tools/nn_models/panel_mlp/operations_cpu_simd.h>
 #include <rl_tools/rl/algorithms/sb3_sac/sb3_sac.h>
@@ -27,7 +27,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     }
 
     // a = tanh(u), u = mean + sigma epsilon, sigma = exp(clip(log_std))
-    // log pi = sum over dimensions of -(u - mean)^2 / (2 sigma^2) - log sigma - log(2 pi) / 2 - log(1 - a^2 + 1e-6)
+    // log pi = sum over dimensions of -(u - mean)^2 / (2 sigma^2) - log sigma - log(2 pi) / 2 - log(1 - a^2 +
+    // 1e-6)
     //
     // `output` is the actor's: means, then log standard deviations, [2 ACTION_DIM][SIZE].
     template <typename DEVICE_SPEC, typename SPEC>
@@ -56,8 +57,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     }
 
     // The gradient of mean(alpha log pi - Q) over the batch with respect to the actor's output, from that of
-    // mean(-Q) with respect to the action. Torch differentiates log pi along u and along mean and sigma; the parts
-    // that cancel exactly are left out, those that cancel only up to rounding are kept.
+    // mean(-Q) with respect to the action. Torch differentiates log pi along u and along mean and sigma; the
+    // parts that cancel exactly are left out, those that cancel only up to rounding are kept.
     template <typename SPEC>
     void sample_action_gradient(typename SPEC::T entropy_coefficient, const typename SPEC::T* output,
                                 const SquashedGaussian<SPEC>& policy, const typename SPEC::T* d_action,
@@ -68,9 +69,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         for (std::size_t i = 0; i < N; i++) {
             const T action = policy.action[i], sigma = policy.standard_deviation[i];
             const T one_minus_square = T(1) - action * action;
-            const T d_u =
-                (d_action[i] + d_log_probability * T(2) * action / (one_minus_square + SQUASH_EPSILON<T>)) *
-                one_minus_square;
+            const T d_u = (d_action[i] + d_log_probability * T(2) * action / (one_minus_square + SQUASH_EPSILON<T>)) *
+                          one_minus_square;
             const T z = policy.deviation[i] / sigma;
             const T d_log_std = d_u * sigma * policy.noise[i] + d_log_probability * (z * (z - policy.noise[i]) - T(1));
             const T log_std = output[N + i];
@@ -88,8 +88,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         }
     }
 
-    // Scratch memory holds leftovers; lanes without a sample must not, since denormals there would cost time. (Those
-    // of the workspace are zero from the start and never written.)
+    // Scratch memory holds leftovers; lanes without a sample must not, since denormals there would cost time.
+    // (Those of the workspace are zero from the start and never written.)
     template <std::size_t ROWS, std::size_t SIZE, typename T>
     void clear_padding(T* rows, std::size_t n_samples) {
         for (std::size_t row = 0; row < ROWS; row++) {
@@ -120,8 +120,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
 
         for (std::size_t lane = 0; lane < n_samples<SPEC>(p); lane++) {
             const auto sample = static_cast<std::uint32_t>(p * SIZE + lane);
-            const auto index = components::sb3_replay_buffer::sample(engine, buffer.n_rows, buffer.n_environments,
-                                                                     sample);
+            const auto index =
+                components::sb3_replay_buffer::sample(engine, buffer.n_rows, buffer.n_environments, sample);
             components::sb3_replay_buffer::gather<SPEC::OBSERVATION_DIM, SPEC::ACTION_DIM, SIZE>(
                 buffer, index, lane, observation, next_observation, critic_input + OBSERVATION_ROWS, reward[lane],
                 done[lane]);
@@ -268,8 +268,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         device.thread_pool.parallel_for(SPEC::N_CRITICS * N_TASKS, [&](std::uint32_t task, unsigned thread) {
             const std::size_t i = task / N_TASKS;
             update(device, rules[i], networks.critics[i], &networks.target_critics[i], workspace.critics_transposed[i],
-                   workspace.critics[i], workspace.critic_gradients[i], scratch[thread].critic_update,
-                   task % N_TASKS);
+                   workspace.critics[i], workspace.critic_gradients[i], scratch[thread].critic_update, task % N_TASKS);
         });
         for (auto& critic : networks.critics) {
             count_step(critic);
@@ -305,12 +304,12 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         });
     }
 
-    // One gradient step of `stable_baselines3.SAC.train`. `scratch` has one element for each thread of the device.
+    // One gradient step of `stable_baselines3.SAC.train`. `scratch` has one element for each thread of the
+    // device.
     template <typename DEVICE_SPEC, typename SPEC>
-    Losses step(devices::CPU_SIMD<DEVICE_SPEC>& device, ActorCritic<SPEC>& networks,
-                const HyperParameters& parameters, const SB3ReplayBuffer<typename SPEC::OBSERVATION>& buffer,
-                const philox::Engine& engine, bool polyak, bool is_last, Workspace<SPEC>& workspace,
-                Scratch<SPEC>* scratch) {
+    Losses step(devices::CPU_SIMD<DEVICE_SPEC>& device, ActorCritic<SPEC>& networks, const HyperParameters& parameters,
+                const SB3ReplayBuffer<typename SPEC::OBSERVATION>& buffer, const philox::Engine& engine, bool polyak,
+                bool is_last, Workspace<SPEC>& workspace, Scratch<SPEC>* scratch) {
         using T = typename SPEC::T;
         Losses losses{};
         const T alpha = entropy_coefficient(networks, parameters);
@@ -329,8 +328,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         device.thread_pool.parallel_for(SPEC::N_PANELS, [&](std::uint32_t p, unsigned thread) {
             evaluate_actor(device, networks, alpha, workspace, scratch[thread], p);
         });
-        losses.actor_loss =
-            batch_mean<SPEC>([&](std::size_t p) { return workspace.actor_loss + p * SPEC::SIZE; });
+        losses.actor_loss = batch_mean<SPEC>([&](std::size_t p) { return workspace.actor_loss + p * SPEC::SIZE; });
         update_actor(device, networks, parameters, is_last, workspace, scratch);
         return losses;
     }
@@ -349,8 +347,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             clear_padding<SPEC::ACTION_DIM, SIZE>(local.policy.noise, deterministic ? 0 : n_lanes);
             for (std::size_t lane = 0; lane < n_lanes; lane++) {
                 for (std::size_t i = 0; i < SPEC::OBSERVATION_DIM; i++) {
-                    local.actor.input(0)[i * SIZE + lane] = static_cast<T>(
-                        static_cast<float>(observations[(first + lane) * SPEC::OBSERVATION_DIM + i]));
+                    local.actor.input(0)[i * SIZE + lane] =
+                        static_cast<T>(static_cast<float>(observations[(first + lane) * SPEC::OBSERVATION_DIM + i]));
                 }
                 if (!deterministic) {
                     philox::normal<SPEC::ACTION_DIM>(device.math, engine, philox::Stream::EXPLORATION_NOISE,

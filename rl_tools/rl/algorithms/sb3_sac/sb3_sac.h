@@ -31,8 +31,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
 
         // Heads: mean and log standard deviation of the Gaussian.
         using ACTOR = nn_models::panel_mlp::Specification<T, OBSERVATION_DIM, T_ACTOR_LAYERS, 2, ACTION_DIM, 0>;
-        using CRITIC = nn_models::panel_mlp::Specification<T, OBSERVATION_DIM + ACTION_DIM, T_CRITIC_LAYERS, 1, 1,
-                                                           ACTION_DIM>;
+        using CRITIC =
+            nn_models::panel_mlp::Specification<T, OBSERVATION_DIM + ACTION_DIM, T_CRITIC_LAYERS, 1, 1, ACTION_DIM>;
     };
 
     struct HyperParameters {
@@ -60,10 +60,10 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         using T = typename T_SPEC::T;
         static constexpr std::size_t ACTION_DIM = T_SPEC::ACTION_DIM;
         static constexpr std::size_t SIZE = T_SPEC::SIZE;
-        alignas(panel::ALIGNMENT) T noise[ACTION_DIM * SIZE];       // epsilon
+        alignas(panel::ALIGNMENT) T noise[ACTION_DIM * SIZE];  // epsilon
         alignas(panel::ALIGNMENT) T standard_deviation[ACTION_DIM * SIZE];
-        alignas(panel::ALIGNMENT) T deviation[ACTION_DIM * SIZE];   // u - mean, rounded as torch rounds it
-        alignas(panel::ALIGNMENT) T action[ACTION_DIM * SIZE];      // tanh(u)
+        alignas(panel::ALIGNMENT) T deviation[ACTION_DIM * SIZE];  // u - mean, rounded as torch rounds it
+        alignas(panel::ALIGNMENT) T action[ACTION_DIM * SIZE];     // tanh(u)
         alignas(panel::ALIGNMENT) T log_probability[SIZE];
     };
 

@@ -13,14 +13,12 @@ namespace rl_tools::rl::components::sb3_replay_buffer {
                 philox::uniform_int(bits.words[2], bits.words[3], static_cast<std::uint32_t>(n_environments))};
     }
 
-    // Copies one transition into lane `lane` of feature-major panels; `done` is 0 at a time limit, where the episode
-    // would have gone on (SB3 issue 284).
-    template <std::size_t OBSERVATION_DIM, std::size_t ACTION_DIM, std::size_t STRIDE, typename OBSERVATION,
-              typename T>
+    // Copies one transition into lane `lane` of feature-major panels; `done` is 0 at a time limit, where the
+    // episode would have gone on (SB3 issue 284).
+    template <std::size_t OBSERVATION_DIM, std::size_t ACTION_DIM, std::size_t STRIDE, typename OBSERVATION, typename T>
     inline void gather(const SB3ReplayBuffer<OBSERVATION>& buffer, Index index, std::size_t lane, T* observation,
                        T* next_observation, T* action, T& reward, T& done) {
-        const std::size_t transition =
-            index.row * static_cast<std::size_t>(buffer.n_environments) + index.environment;
+        const std::size_t transition = index.row * static_cast<std::size_t>(buffer.n_environments) + index.environment;
         const OBSERVATION* source = buffer.observations + transition * OBSERVATION_DIM;
         const OBSERVATION* next_source = buffer.next_observations + transition * OBSERVATION_DIM;
         for (std::size_t i = 0; i < OBSERVATION_DIM; i++) {
