@@ -1,6 +1,7 @@
 #pragma once
 
 #include <rl_tools/nn/layers/panel_dense/operations_cpu_simd.h>
+#include <rl_tools/nn/optimizers/torch_adam/operations_cpu_simd.h>
 #include <rl_tools/nn_models/panel_mlp/panel_mlp.h>
 
 namespace rl_tools::nn_models::panel_mlp {
@@ -35,6 +36,23 @@ namespace rl_tools::nn_models::panel_mlp {
         forward(parameters, activations, p, std::make_index_sequence<SPEC::N_LAYERS>{});
     }
 
+    // Without hidden layers there is nothing to do, and g++ complains of parameters that are not used.
+    template <typename SPEC, std::size_t N_PANELS, std::size_t... LAYER>
+    void transpose_inputs([[maybe_unused]] Activations<SPEC, N_PANELS>& activations, [[maybe_unused]] std::size_t p,
+                          [[maybe_unused]] TransposedInputs<SPEC, N_PANELS>& transposed,
+                          std::index_sequence<LAYER...>) {
+        (dense::transpose_input<SPEC::input_dim(LAYER), N_PANELS>(activations.template layer_input<LAYER>(p), p,
+                                                                  transposed.template layer<LAYER>()),
+         ...);
+    }
+
+    // To be called after `forward`, while the panel is still in the cache.
+    template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS>
+    void transpose_inputs(devices::CPU_SIMD<DEVICE_SPEC>&, Activations<SPEC, N_PANELS>& activations, std::size_t p,
+                          TransposedInputs<SPEC, N_PANELS>& transposed) {
+        transpose_inputs(activations, p, transposed, std::make_index_sequence<SPEC::N_HIDDEN>{});
+    }
+
     template <std::size_t LAYER, typename SPEC, std::size_t N_PANELS, std::size_t N_GRADIENT_PANELS>
     void backward_layer(TransposedWeights<SPEC>& transposed, Activations<SPEC, N_PANELS>& activations, std::size_t p,
                         Activations<SPEC, N_GRADIENT_PANELS>& gradients, std::size_t gradient_p) {
@@ -45,7 +63,7 @@ namespace rl_tools::nn_models::panel_mlp {
         constexpr bool READS_INPUT = LAYER == 0 || SPEC::N_HIDDEN == 0;
         if constexpr (N_COLUMNS > 0) {
             // All heads at once: their gradients lie one behind the other, as do their rows of W^T.
-            dense::backward_input<N_COLUMNS, D_Y_DIM,
+            dense::backward_input<N_COLUMNS, D_Y_DIM, TRANSPOSED::row_dim(LAYER),
                                   READS_INPUT ? ActivationFunction::IDENTITY : ActivationFunction::RELU>(
                 transposed.template layer<LAYER>(), gradients.template layer_output<LAYER>(gradient_p),
                 activations.template layer_input<LAYER>(p),
@@ -66,23 +84,20 @@ namespace rl_tools::nn_models::panel_mlp {
     }
 
     template <std::size_t LAYER, typename SPEC>
-    void transpose_layer(const Parameters<SPEC>& parameters, TransposedWeights<SPEC>& transposed,
-                         std::size_t first_column, std::size_t end_column) {
+    void transpose_layer(const Parameters<SPEC>& parameters, TransposedWeights<SPEC>& transposed, std::size_t first_row,
+                         std::size_t end_row) {
         using TRANSPOSED = TransposedWeights<SPEC>;
-        constexpr std::size_t KEPT_FROM = TRANSPOSED::first_column(LAYER);
-        first_column = first_column > KEPT_FROM ? first_column : KEPT_FROM;
-        if (first_column < end_column) {
-            dense::transpose<SPEC::input_dim(LAYER), SPEC::output_dim(LAYER), TRANSPOSED::row_dim(LAYER),
-                             !SPEC::is_head(LAYER)>(
-                parameters.layers[LAYER].weights.value, first_column, end_column,
-                transposed.template layer<LAYER>() + (first_column - KEPT_FROM) * TRANSPOSED::row_dim(LAYER));
+        if constexpr (TRANSPOSED::n_columns(LAYER) > 0) {
+            dense::transpose_weights<SPEC::input_dim(LAYER), TRANSPOSED::first_column(LAYER),
+                                     TRANSPOSED::row_dim(LAYER), !SPEC::is_head(LAYER)>(
+                parameters.layers[LAYER].weights.value, first_row, end_row, transposed.template layer<LAYER>());
         }
     }
 
     template <typename SPEC, std::size_t... LAYER>
     void transpose(const Parameters<SPEC>& parameters, TransposedWeights<SPEC>& transposed,
                    std::index_sequence<LAYER...>) {
-        (transpose_layer<LAYER>(parameters, transposed, 0, SPEC::input_dim(LAYER)), ...);
+        (transpose_layer<LAYER>(parameters, transposed, 0, SPEC::output_dim(LAYER)), ...);
     }
 
     // Makes W^T anew, after somebody else may have changed W.
@@ -92,10 +107,11 @@ namespace rl_tools::nn_models::panel_mlp {
         transpose(parameters, transposed, std::make_index_sequence<SPEC::N_LAYERS>{});
     }
 
-    // An update is split into tasks of SIZE columns of one layer's weights each.
+    // An update is split into tasks of SIZE rows of one hidden layer each, or of one head. Rows rather than columns,
+    // as a row's weights and moments lie one behind the other.
     template <typename SPEC>
     constexpr std::size_t n_update_tasks(std::size_t layer) {
-        return (SPEC::input_dim(layer) + panel::SIZE<typename SPEC::T> - 1) / panel::SIZE<typename SPEC::T>;
+        return SPEC::is_head(layer) ? 1 : dense::n_blocks(SPEC::output_dim(layer), panel::SIZE<typename SPEC::T>);
     }
     template <typename SPEC>
     constexpr std::size_t n_update_tasks() {
@@ -116,56 +132,71 @@ namespace rl_tools::nn_models::panel_mlp {
         }
     }
 
-    template <std::size_t LAYER, typename SPEC, std::size_t N_PANELS>
-    void update_block(const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters, Parameters<SPEC>* target,
-                      TransposedWeights<SPEC>& transposed, Activations<SPEC, N_PANELS>& activations,
-                      Activations<SPEC, N_PANELS>& gradients, UpdateScratch<SPEC, N_PANELS>& scratch,
-                      std::size_t block) {
-        constexpr std::size_t IN = SPEC::input_dim(LAYER), OUT = SPEC::output_dim(LAYER);
-        constexpr std::size_t D_Y_DIM = SPEC::is_head(LAYER) ? SPEC::OUTPUT_DIM : OUT;
-        constexpr std::size_t SIZE = panel::SIZE<typename SPEC::T>;
-        const std::size_t first_column = block * SIZE;
-        const std::size_t n_columns = IN - first_column < SIZE ? IN - first_column : SIZE;
-        const auto* d_y = gradients.template layer_output<LAYER>(0);
+    template <std::size_t LAYER, std::size_t ROWS, typename SPEC, std::size_t N_PANELS>
+    void update_rows(const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters, Parameters<SPEC>* target,
+                     TransposedWeights<SPEC>& transposed_weights, Activations<SPEC, N_PANELS>& activations,
+                     TransposedInputs<SPEC, N_PANELS>& transposed_inputs, Activations<SPEC, N_PANELS>& gradients,
+                     UpdateScratch<SPEC>& scratch, std::size_t first_row) {
+        constexpr std::size_t IN = SPEC::input_dim(LAYER);
+        constexpr std::size_t D_Y_DIM = SPEC::is_head(LAYER) ? SPEC::OUTPUT_DIM : SPEC::output_dim(LAYER);
+        const auto* d_y = gradients.template layer_output<LAYER>(0) + first_row * panel::SIZE<typename SPEC::T>;
         auto& layer = parameters.layers[LAYER];
         auto* target_layer = target ? &target->layers[LAYER] : nullptr;
 
-        dense::gather_columns<IN, N_PANELS>(activations.template layer_input<LAYER>(0), first_column, scratch.inputs);
-        dense::weight_gradient<OUT, D_Y_DIM, N_PANELS>(d_y, scratch.inputs, scratch.gradients);
-        for (std::size_t row = 0; row < OUT; row++) {
-            apply(rule, scratch.gradients + row * SIZE, layer.weights, target ? &target_layer->weights : nullptr,
-                  row * IN + first_column, n_columns);
+        if constexpr (SPEC::is_head(LAYER)) {
+            dense::weight_gradient_of_few_rows<IN, ROWS, D_Y_DIM, N_PANELS>(
+                d_y, activations.template layer_input<LAYER>(0), scratch.weights);
+        } else {
+            dense::weight_gradient<IN, ROWS, D_Y_DIM, N_PANELS>(d_y, transposed_inputs.template layer<LAYER>(),
+                                                                scratch.weights);
         }
+        dense::bias_gradient<ROWS, D_Y_DIM, N_PANELS>(d_y, scratch.biases);
+        apply(rule, scratch.weights, layer.weights, target ? &target_layer->weights : nullptr, first_row * IN,
+              ROWS * IN);
+        apply(rule, scratch.biases, layer.biases, target ? &target_layer->biases : nullptr, first_row, ROWS);
         if (rule.transpose) {
-            transpose_layer<LAYER>(parameters, transposed, first_column, first_column + n_columns);
-        }
-        if (block == 0) {
-            dense::bias_gradient<OUT, D_Y_DIM, N_PANELS>(d_y, scratch.gradients);
-            apply(rule, scratch.gradients, layer.biases, target ? &target_layer->biases : nullptr, 0, OUT);
+            transpose_layer<LAYER>(parameters, transposed_weights, first_row, first_row + ROWS);
         }
     }
 
-    template <typename SPEC, std::size_t N_PANELS, std::size_t... LAYER>
-    void update(const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters, Parameters<SPEC>* target,
-                TransposedWeights<SPEC>& transposed, Activations<SPEC, N_PANELS>& activations,
-                Activations<SPEC, N_PANELS>& gradients, UpdateScratch<SPEC, N_PANELS>& scratch, std::size_t task,
-                std::index_sequence<LAYER...>) {
+    template <std::size_t LAYER, typename SPEC, typename... ARGUMENTS>
+    void update_layer(const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters, std::size_t block,
+                      ARGUMENTS&... arguments) {
+        constexpr std::size_t OUT = SPEC::output_dim(LAYER), SIZE = panel::SIZE<typename SPEC::T>;
+        if constexpr (SPEC::is_head(LAYER)) {
+            update_rows<LAYER, OUT>(rule, parameters, arguments..., 0);
+        } else {
+            if (OUT >= SIZE && block < OUT / SIZE) {
+                update_rows<LAYER, (OUT < SIZE ? OUT : SIZE)>(rule, parameters, arguments..., block * SIZE);
+            }
+            if constexpr (OUT % SIZE != 0) {
+                if (block == OUT / SIZE) {
+                    update_rows<LAYER, OUT % SIZE>(rule, parameters, arguments..., block * SIZE);
+                }
+            }
+        }
+    }
+
+    template <std::size_t... LAYER, typename SPEC, typename... ARGUMENTS>
+    void update(std::index_sequence<LAYER...>, const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters,
+                std::size_t task, ARGUMENTS&... arguments) {
         std::size_t first = 0;
         ((task >= first && task < first + n_update_tasks<SPEC>(LAYER)
-              ? update_block<LAYER>(rule, parameters, target, transposed, activations, gradients, scratch, task - first)
+              ? update_layer<LAYER>(rule, parameters, task - first, arguments...)
               : void(),
           first += n_update_tasks<SPEC>(LAYER)),
          ...);
     }
 
-    // One task of the step: the gradient of some weights, summed over the batch in a fixed order by one
-    // thread, and what follows from it while it is in the cache: Adam, the target network, W^T.
+    // One task of the step: the gradient of some rows, summed over the batch in a fixed order by one thread, and what
+    // follows from it while it is in the cache: Adam, the target network (null without one), W^T.
     template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS>
     void update(devices::CPU_SIMD<DEVICE_SPEC>&, const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters,
-                Parameters<SPEC>* target, TransposedWeights<SPEC>& transposed, Activations<SPEC, N_PANELS>& activations,
-                Activations<SPEC, N_PANELS>& gradients, UpdateScratch<SPEC, N_PANELS>& scratch, std::size_t task) {
-        update(rule, parameters, target, transposed, activations, gradients, scratch, task,
-               std::make_index_sequence<SPEC::N_LAYERS>{});
+                Parameters<SPEC>* target, TransposedWeights<SPEC>& transposed_weights,
+                Activations<SPEC, N_PANELS>& activations, TransposedInputs<SPEC, N_PANELS>& transposed_inputs,
+                Activations<SPEC, N_PANELS>& gradients, UpdateScratch<SPEC>& scratch, std::size_t task) {
+        update(std::make_index_sequence<SPEC::N_LAYERS>{}, rule, parameters, task, target, transposed_weights,
+               activations, transposed_inputs, gradients, scratch);
     }
 
     // Torch counts the steps of each parameter on its own.

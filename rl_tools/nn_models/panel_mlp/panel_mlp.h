@@ -108,16 +108,36 @@ namespace rl_tools::nn_models::panel_mlp {
         }
     };
 
-    // W^T of everything that gradients pass on their way down: the backward pass reads it row by row, where
-    // columns of W would share a few cache sets.
+    // What the hidden layers read, sample by sample: the right-hand side of their weights' gradients.
+    template <typename T_SPEC, std::size_t T_N_PANELS>
+    struct TransposedInputs {
+        using SPEC = T_SPEC;
+        using T = typename SPEC::T;
+        static constexpr std::size_t SIZE = panel::SIZE<T>;
+
+        static constexpr std::size_t offset(std::size_t layer) {
+            std::size_t n_blocks = 0;
+            for (std::size_t below = 0; below < layer; below++) {
+                n_blocks += (SPEC::input_dim(below) + SIZE - 1) / SIZE;
+            }
+            return n_blocks * T_N_PANELS * SIZE * SIZE;
+        }
+
+        alignas(panel::ALIGNMENT) T data[SPEC::N_HIDDEN > 0 ? offset(SPEC::N_HIDDEN) : 1];
+
+        template <std::size_t LAYER>
+        T* layer() {
+            return data + offset(LAYER);
+        }
+    };
+
+    // W^T of everything that gradients pass on their way down: the backward pass reads it row by row, where columns of
+    // W would share a few cache sets.
     template <typename T_SPEC>
     struct TransposedWeights {
         using SPEC = T_SPEC;
         using T = typename SPEC::T;
 
-        static constexpr std::size_t padded(std::size_t dim) {
-            return (dim + panel::SIZE<T> - 1) / panel::SIZE<T> * panel::SIZE<T>;
-        }
         // Columns of W that are kept: all but those of inputs whose gradient nobody needs.
         static constexpr std::size_t first_column(std::size_t layer) {
             const bool reads_input = layer == 0 || SPEC::N_HIDDEN == 0;
@@ -126,19 +146,19 @@ namespace rl_tools::nn_models::panel_mlp {
         static constexpr std::size_t n_columns(std::size_t layer) {
             return SPEC::input_dim(layer) - first_column(layer);
         }
-        // Rows of W (with padding); the heads share one matrix.
+        // Rows of W to a column, for hidden layers with padding to whole blocks; the heads share one matrix.
         static constexpr std::size_t row_dim(std::size_t layer) {
-            return padded(SPEC::is_head(layer) ? SPEC::OUTPUT_DIM : SPEC::output_dim(layer));
+            constexpr std::size_t SIZE = panel::SIZE<T>;
+            return SPEC::is_head(layer) ? SPEC::OUTPUT_DIM : (SPEC::output_dim(layer) + SIZE - 1) / SIZE * SIZE;
         }
         static constexpr std::size_t offset(std::size_t layer) {
             std::size_t sum = 0;
             for (std::size_t below = 0; below < layer && below < SPEC::N_HIDDEN; below++) {
-                sum += padded(n_columns(below)) * row_dim(below);
+                sum += n_columns(below) * row_dim(below);
             }
             return sum;
         }
-        static constexpr std::size_t DIM =
-            offset(SPEC::N_HIDDEN) + padded(n_columns(SPEC::N_HIDDEN)) * row_dim(SPEC::N_HIDDEN);
+        static constexpr std::size_t DIM = offset(SPEC::N_HIDDEN) + n_columns(SPEC::N_HIDDEN) * row_dim(SPEC::N_HIDDEN);
 
         alignas(panel::ALIGNMENT) T data[DIM > 0 ? DIM : 1];
 
@@ -150,12 +170,12 @@ namespace rl_tools::nn_models::panel_mlp {
         }
     };
 
-    // Room for one task of `update`.
-    template <typename T_SPEC, std::size_t T_N_PANELS>
+    // The gradients of the rows that one task of `update` handles.
+    template <typename T_SPEC>
     struct UpdateScratch {
         using T = typename T_SPEC::T;
-        static constexpr std::size_t SIZE = panel::SIZE<T>;
-        alignas(panel::ALIGNMENT) T inputs[T_N_PANELS * SIZE * SIZE];
-        alignas(panel::ALIGNMENT) T gradients[T_SPEC::MAX_WIDTH * SIZE];
+        static constexpr std::size_t ROWS = panel::SIZE<T> > T_SPEC::HEAD_DIM ? panel::SIZE<T> : T_SPEC::HEAD_DIM;
+        alignas(panel::ALIGNMENT) T weights[ROWS * T_SPEC::MAX_WIDTH];
+        alignas(panel::ALIGNMENT) T biases[ROWS];
     };
 }

@@ -7,6 +7,14 @@
 
 #include <rl_tools/rl_tools.h>
 
+#if defined(__GNUC__) || defined(__clang__)
+#define RL_TOOLS_NOINLINE __attribute__((noinline))
+#define RL_TOOLS_INLINE __attribute__((always_inline)) inline
+#else
+#define RL_TOOLS_NOINLINE
+#define RL_TOOLS_INLINE inline
+#endif
+
 namespace rl_tools::utils::simd {
 #if defined(__AVX512F__)
     inline constexpr std::size_t VECTOR_BYTES = 64;

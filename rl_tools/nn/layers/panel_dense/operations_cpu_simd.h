@@ -2,18 +2,12 @@
 // A dense layer y = f(W x + b) on one panel, and its gradients. W is torch's: [OUT][IN], row-major.
 
 #include <rl_tools/containers/panel/operations_cpu_simd.h>
+#include <rl_tools/containers/panel/transpose.h>
 #include <rl_tools/nn/activation_functions.h>
-#include <rl_tools/nn/optimizers/torch_adam/operations_cpu_simd.h>
 
 namespace rl_tools::nn::layers::panel_dense {
     using activation_functions::ActivationFunction;
     using panel::Line;
-
-    // Rows of W^T are padded to whole lines.
-    template <typename T>
-    constexpr std::size_t padded(std::size_t dim) {
-        return (dim + panel::SIZE<T> - 1) / panel::SIZE<T> * panel::SIZE<T>;
-    }
 
     template <ActivationFunction F, typename T>
     RL_TOOLS_INLINE Line<T> activation(Line<T> line) {
@@ -45,11 +39,12 @@ namespace rl_tools::nn::layers::panel_dense {
             });
     }
 
-    // d_x[IN][:] = W^T[IN][OUT] d_y[OUT][:], through the ReLU that made x.
-    template <std::size_t IN, std::size_t OUT, ActivationFunction F_BELOW, typename T>
+    // d_x[IN][:] = W^T[IN][OUT] d_y[OUT][:], through the ReLU that made x. `TRANSPOSED_DIM` elements lie between two
+    // rows of W^T.
+    template <std::size_t IN, std::size_t OUT, std::size_t TRANSPOSED_DIM, ActivationFunction F_BELOW, typename T>
     RL_TOOLS_NOINLINE void backward_input(const T* transposed_weights, const T* d_y, const T* x, T* d_x) {
         static_assert(F_BELOW == ActivationFunction::RELU || F_BELOW == ActivationFunction::IDENTITY);
-        panel::multiply<T, IN, OUT, padded<T>(OUT)>(
+        panel::multiply<T, IN, OUT, TRANSPOSED_DIM>(
             transposed_weights, d_y, 1, 0, [](std::size_t) { return constant_line(T{0}); },
             [x, d_x](std::size_t row, Line<T> line) {
                 if constexpr (F_BELOW == ActivationFunction::RELU) {
@@ -62,41 +57,88 @@ namespace rl_tools::nn::layers::panel_dense {
             });
     }
 
-    // x_columns[sample][SIZE] = x[panel][first_column + column][sample]: the right-hand side of
-    // `weight_gradient`.
+    // Columns of x are kept as blocks of SIZE features: [block][sample of the batch][SIZE].
+    constexpr std::size_t n_blocks(std::size_t dim, std::size_t size) {
+        return (dim + size - 1) / size;
+    }
+
+    // x_columns[block][p * SIZE + sample][feature] = x[block * SIZE + feature][sample] for panel `p`.
     template <std::size_t IN, std::size_t N_PANELS, typename T>
-    RL_TOOLS_NOINLINE void gather_columns(const T* x, std::size_t first_column, T* x_columns) {
+    RL_TOOLS_NOINLINE void transpose_input(const T* x, std::size_t p, T* x_columns) {
         constexpr std::size_t SIZE = panel::SIZE<T>;
-        const std::size_t n_columns = IN - first_column < SIZE ? IN - first_column : SIZE;
-        for (std::size_t p = 0; p < N_PANELS; p++) {
-            panel::transpose_block(x + (p * IN + first_column) * SIZE, SIZE, n_columns, x_columns + p * SIZE * SIZE,
-                                   SIZE);
+        for (std::size_t block = 0; block < n_blocks(IN, SIZE); block++) {
+            panel::transpose_block(x + block * SIZE * SIZE, SIZE, IN - block * SIZE,
+                                   x_columns + (block * N_PANELS + p) * SIZE * SIZE, SIZE);
         }
     }
 
-    // d_W[OUT][SIZE] = sum over panels and samples of d_y[panel][OUT][sample] x_columns[panel][sample][SIZE]
+    // d_W[ROWS][IN] = sum over panels and samples of d_y[panel][ROWS][sample] x_columns[block][sample][feature]
     //
-    // `D_Y_DIM` rows lie between two panels of d_y (more than OUT where a head shares its panel with
-    // another).
-    template <std::size_t OUT, std::size_t D_Y_DIM, std::size_t N_PANELS, typename T>
+    // `ROWS` rows of the layer, whose gradients in two neighbouring panels lie `D_Y_DIM` rows apart.
+    template <std::size_t IN, std::size_t ROWS, std::size_t D_Y_DIM, std::size_t N_PANELS, typename T>
     RL_TOOLS_NOINLINE void weight_gradient(const T* d_y, const T* x_columns, T* d_weights) {
         constexpr std::size_t SIZE = panel::SIZE<T>;
-        panel::multiply<T, OUT, SIZE, SIZE>(
-            d_y, x_columns, N_PANELS, D_Y_DIM * SIZE, [](std::size_t) { return constant_line(T{0}); },
-            [d_weights](std::size_t row, const Line<T>& line) { panel::store_line(d_weights + row * SIZE, line); });
+        for (std::size_t block = 0; block < n_blocks(IN, SIZE); block++) {
+            T* columns = d_weights + block * SIZE;
+            const std::size_t n_columns = IN - block * SIZE < SIZE ? IN - block * SIZE : SIZE;
+            panel::multiply<T, ROWS, SIZE, SIZE>(
+                d_y, x_columns + block * N_PANELS * SIZE * SIZE, N_PANELS, D_Y_DIM * SIZE,
+                [](std::size_t) { return constant_line(T{0}); },
+                [columns, n_columns](std::size_t row, const Line<T>& line) {
+                    panel::store_line(columns + row * IN, line, n_columns);
+                });
+        }
     }
 
-    // d_b[OUT] = sum over panels and samples of d_y[panel][OUT][sample]
-    template <std::size_t OUT, std::size_t D_Y_DIM, std::size_t N_PANELS, typename T>
+    // The same for a layer of few rows, straight from the panels of x: transposing them would cost more than the
+    // products.
+    template <std::size_t IN, std::size_t ROWS, std::size_t D_Y_DIM, std::size_t N_PANELS, typename T>
+    RL_TOOLS_NOINLINE void weight_gradient_of_few_rows(const T* d_y, const T* x, T* d_weights) {
+        constexpr std::size_t SIZE = panel::SIZE<T>;
+        constexpr std::size_t GROUP = 4;  // sums that are added up at the same time
+        static_assert(SIZE % GROUP == 0);
+        for (std::size_t block = 0; block < n_blocks(IN, SIZE); block++) {
+            const std::size_t n_columns = IN - block * SIZE < SIZE ? IN - block * SIZE : SIZE;
+            for (std::size_t row = 0; row < ROWS; row++) {
+                alignas(panel::ALIGNMENT) T sums[SIZE * SIZE] = {};  // [feature][lane]
+                for (std::size_t first = 0; first < n_columns; first += GROUP) {
+                    // The last group repeats the last feature rather than read behind it.
+                    const T* feature[GROUP];
+                    Line<T> sum[GROUP];
+                    for (std::size_t i = 0; i < GROUP; i++) {
+                        const std::size_t column = first + i < n_columns ? first + i : n_columns - 1;
+                        feature[i] = x + (block * SIZE + column) * SIZE;
+                        sum[i] = constant_line(T{0});
+                    }
+                    for (std::size_t p = 0; p < N_PANELS; p++) {
+                        const Line<T> d_line = panel::load_line(d_y + (p * D_Y_DIM + row) * SIZE);
+                        for (std::size_t i = 0; i < GROUP; i++) {
+                            panel::multiply_accumulate(sum[i], d_line, panel::load_line(feature[i] + p * IN * SIZE));
+                        }
+                    }
+                    for (std::size_t i = 0; i < GROUP; i++) {
+                        panel::store_line(sums + (first + i) * SIZE, sum[i]);
+                    }
+                }
+                alignas(panel::ALIGNMENT) T by_lane[SIZE * SIZE];  // [lane][feature]
+                panel::transpose_block(sums, SIZE, SIZE, by_lane, SIZE);
+                Line<T> total = constant_line(T{0});
+                for (std::size_t lane = 0; lane < SIZE; lane++) {
+                    panel::accumulate(total, panel::load_line(by_lane + lane * SIZE));
+                }
+                panel::store_line(d_weights + row * IN + block * SIZE, total, n_columns);
+            }
+        }
+    }
+
+    // d_b[ROWS] = sum over panels and samples of d_y[panel][ROWS][sample]
+    template <std::size_t ROWS, std::size_t D_Y_DIM, std::size_t N_PANELS, typename T>
     RL_TOOLS_NOINLINE void bias_gradient(const T* d_y, T* d_biases) {
         constexpr std::size_t SIZE = panel::SIZE<T>;
-        for (std::size_t row = 0; row < OUT; row++) {
+        for (std::size_t row = 0; row < ROWS; row++) {
             Line<T> sums = constant_line(T{0});
             for (std::size_t p = 0; p < N_PANELS; p++) {
-                const Line<T> line = panel::load_line(d_y + (p * D_Y_DIM + row) * SIZE);
-                for (std::size_t v = 0; v < panel::VECTORS<T>; v++) {
-                    sums.vectors[v] = sums.vectors[v] + line.vectors[v];
-                }
+                panel::accumulate(sums, panel::load_line(d_y + (p * D_Y_DIM + row) * SIZE));
             }
             T sum = 0;
             for (const auto& vector : sums.vectors) {
@@ -106,25 +148,25 @@ namespace rl_tools::nn::layers::panel_dense {
         }
     }
 
-    // transposed[column][row] = W[row][column] for the columns from `first_column` to `end_column`;
-    // `transposed` begins at the first of them and has `TRANSPOSED_DIM` rows to a column. The padding behind
-    // `OUT` rows is overwritten only where `OWNS_PADDING`: behind one head may lie another.
-    template <std::size_t IN, std::size_t OUT, std::size_t TRANSPOSED_DIM, bool OWNS_PADDING, typename T>
-    RL_TOOLS_NOINLINE void transpose(const T* weights, std::size_t first_column, std::size_t end_column,
-                                     T* transposed) {
+    // transposed[column][row] = W[row][column] for the rows from `first_row` to `end_row`. `transposed` begins at
+    // column `FIRST_COLUMN` and has `TRANSPOSED_DIM` rows to a column; where `PADDED`, up to SIZE - 1 rows behind
+    // `end_row` are overwritten.
+    template <std::size_t IN, std::size_t FIRST_COLUMN, std::size_t TRANSPOSED_DIM, bool PADDED, typename T>
+    RL_TOOLS_NOINLINE void transpose_weights(const T* weights, std::size_t first_row, std::size_t end_row,
+                                             T* transposed) {
         constexpr std::size_t SIZE = panel::SIZE<T>;
-        std::size_t column = first_column;
-        if constexpr (OWNS_PADDING) {
-            for (; column + SIZE <= end_column; column += SIZE) {
-                for (std::size_t row = 0; row < OUT; row += SIZE) {
-                    panel::transpose_block(weights + row * IN + column, IN, OUT - row,
-                                           transposed + (column - first_column) * TRANSPOSED_DIM + row, TRANSPOSED_DIM);
-                }
+        constexpr std::size_t N_COLUMNS = IN - FIRST_COLUMN;
+        constexpr std::size_t N_BLOCKED = PADDED ? N_COLUMNS / SIZE * SIZE : 0;
+        weights += FIRST_COLUMN;
+        for (std::size_t column = 0; column < N_BLOCKED; column += SIZE) {
+            for (std::size_t row = first_row; row < end_row; row += SIZE) {
+                panel::transpose_block(weights + row * IN + column, IN, end_row - row,
+                                       transposed + column * TRANSPOSED_DIM + row, TRANSPOSED_DIM);
             }
         }
-        for (; column < end_column; column++) {
-            for (std::size_t row = 0; row < OUT; row++) {
-                transposed[(column - first_column) * TRANSPOSED_DIM + row] = weights[row * IN + column];
+        for (std::size_t column = N_BLOCKED; column < N_COLUMNS; column++) {
+            for (std::size_t row = first_row; row < end_row; row++) {
+                transposed[column * TRANSPOSED_DIM + row] = weights[row * IN + column];
             }
         }
     }

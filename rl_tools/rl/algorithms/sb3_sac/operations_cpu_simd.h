@@ -138,6 +138,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         }
 
         forward(device, networks.actor, workspace.actor, p);
+        transpose_inputs(device, workspace.actor, p, workspace.actor_transposed_inputs);
         sample_action(device, workspace.actor.output(p), policy);
         forward(device, networks.actor, local.actor, 0);
         sample_action(device, local.actor.output(0), local.policy);
@@ -162,6 +163,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
 
         for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
             forward(device, networks.critics[i], workspace.critics[i], p);
+            transpose_inputs(device, workspace.critics[i], p, workspace.critics_transposed_inputs[i]);
             const T* value = workspace.critics[i].output(p);
             T* d_value = workspace.critic_gradients[i].output(p);
             for (std::size_t lane = 0; lane < SIZE; lane++) {
@@ -170,8 +172,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                 d_value[lane] = error / static_cast<T>(SPEC::BATCH_SIZE);
                 workspace.critic_loss[p * SIZE + lane] += error * error;
             }
-            backward(device, workspace.critics_transposed[i], workspace.critics[i], p, workspace.critic_gradients[i],
-                     p);
+            backward(device, workspace.critics_transposed_weights[i], workspace.critics[i], p,
+                     workspace.critic_gradients[i], p);
         }
     }
 
@@ -213,7 +215,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                 const bool counts = lane < n_samples<SPEC>(p) && smallest[lane] == i;
                 d_value[lane] = counts ? T(-1) / static_cast<T>(SPEC::BATCH_SIZE) : T(0);
             }
-            backward(device, workspace.critics_transposed[i], local.critics[i], 0, local.critic_gradients, 0);
+            backward(device, workspace.critics_transposed_weights[i], local.critics[i], 0, local.critic_gradients, 0);
             const T* d_input = local.critic_gradients.input(0);
             for (std::size_t j = 0; j < ACTION_ROWS; j++) {
                 d_action[j] += d_input[OBSERVATION_ROWS + j];
@@ -221,7 +223,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         }
         sample_action_gradient<SPEC>(entropy_coefficient, workspace.actor.output(p), policy, d_action,
                                      n_samples<SPEC>(p), workspace.actor_gradients.output(p));
-        backward(device, workspace.actor_transposed, workspace.actor, p, workspace.actor_gradients, p);
+        backward(device, workspace.actor_transposed_weights, workspace.actor, p, workspace.actor_gradients, p);
     }
 
     // The mean over the batch of `value(p)[lane]`, added in a fixed order.
@@ -267,8 +269,10 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         }
         device.thread_pool.parallel_for(SPEC::N_CRITICS * N_TASKS, [&](std::uint32_t task, unsigned thread) {
             const std::size_t i = task / N_TASKS;
-            update(device, rules[i], networks.critics[i], &networks.target_critics[i], workspace.critics_transposed[i],
-                   workspace.critics[i], workspace.critic_gradients[i], scratch[thread].critic_update, task % N_TASKS);
+            update(device, rules[i], networks.critics[i], &networks.target_critics[i],
+                   workspace.critics_transposed_weights[i], workspace.critics[i],
+                   workspace.critics_transposed_inputs[i], workspace.critic_gradients[i], scratch[thread].critic_update,
+                   task % N_TASKS);
         });
         for (auto& critic : networks.critics) {
             count_step(critic);
@@ -285,8 +289,9 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         const nn_models::panel_mlp::UpdateRule<T> rule = {adam::next_step<T>(parameters.actor_optimizer, n_steps),
                                                           !is_last, false, T(0), T(0)};
         device.thread_pool.parallel_for(N_TASKS, [&](std::uint32_t task, unsigned thread) {
-            update(device, rule, networks.actor, decltype(&networks.actor){nullptr}, workspace.actor_transposed,
-                   workspace.actor, workspace.actor_gradients, scratch[thread].actor_update, task);
+            update(device, rule, networks.actor, decltype(&networks.actor){nullptr}, workspace.actor_transposed_weights,
+                   workspace.actor, workspace.actor_transposed_inputs, workspace.actor_gradients,
+                   scratch[thread].actor_update, task);
         });
         count_step(networks.actor);
     }
@@ -297,9 +302,9 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                  Workspace<SPEC>& workspace) {
         device.thread_pool.parallel_for(SPEC::N_CRITICS + 1, [&](std::uint32_t task, unsigned) {
             if (task < SPEC::N_CRITICS) {
-                transpose(device, networks.critics[task], workspace.critics_transposed[task]);
+                transpose(device, networks.critics[task], workspace.critics_transposed_weights[task]);
             } else {
-                transpose(device, networks.actor, workspace.actor_transposed);
+                transpose(device, networks.actor, workspace.actor_transposed_weights);
             }
         });
     }

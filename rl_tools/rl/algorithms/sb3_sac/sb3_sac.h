@@ -79,8 +79,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                 nn_models::panel_mlp::Activations<CRITIC, 1> critic_gradients;
                 SquashedGaussian<T_SPEC> policy;
             } evaluation;
-            nn_models::panel_mlp::UpdateScratch<ACTOR, T_SPEC::N_PANELS> actor_update;
-            nn_models::panel_mlp::UpdateScratch<CRITIC, T_SPEC::N_PANELS> critic_update;
+            nn_models::panel_mlp::UpdateScratch<ACTOR> actor_update;
+            nn_models::panel_mlp::UpdateScratch<CRITIC> critic_update;
         };
     };
 
@@ -92,6 +92,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         template <typename NETWORK>
         using Activations = nn_models::panel_mlp::Activations<NETWORK, SPEC::N_PANELS>;
         template <typename NETWORK>
+        using TransposedInputs = nn_models::panel_mlp::TransposedInputs<NETWORK, SPEC::N_PANELS>;
+        template <typename NETWORK>
         using TransposedWeights = nn_models::panel_mlp::TransposedWeights<NETWORK>;
         using ACTOR = typename SPEC::ACTOR;
         using CRITIC = typename SPEC::CRITIC;
@@ -101,8 +103,10 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         SquashedGaussian<SPEC> policy[SPEC::N_PANELS];
         alignas(panel::ALIGNMENT) T critic_loss[SPEC::N_PANELS * SPEC::SIZE];
         alignas(panel::ALIGNMENT) T actor_loss[SPEC::N_PANELS * SPEC::SIZE];
-        TransposedWeights<ACTOR> actor_transposed;
-        TransposedWeights<CRITIC> critics_transposed[SPEC::N_CRITICS];
+        TransposedInputs<ACTOR> actor_transposed_inputs;
+        TransposedInputs<CRITIC> critics_transposed_inputs[SPEC::N_CRITICS];
+        TransposedWeights<ACTOR> actor_transposed_weights;
+        TransposedWeights<CRITIC> critics_transposed_weights[SPEC::N_CRITICS];
     };
 
     template <typename T_SPEC>
