@@ -36,7 +36,7 @@ namespace rl_tools::nn_models::panel_mlp {
         forward(parameters, activations, p, std::make_index_sequence<SPEC::N_LAYERS>{});
     }
 
-    // Without hidden layers there is nothing to do, and g++ complains of parameters that are not used.
+    // Here and below: without hidden layers there is nothing to do, and g++ complains of unused parameters.
     template <typename SPEC, std::size_t N_PANELS, std::size_t... LAYER>
     void transpose_inputs([[maybe_unused]] Activations<SPEC, N_PANELS>& activations, [[maybe_unused]] std::size_t p,
                           [[maybe_unused]] TransposedInputs<SPEC, N_PANELS>& transposed,
@@ -81,6 +81,39 @@ namespace rl_tools::nn_models::panel_mlp {
                   Activations<SPEC, N_PANELS>& activations, std::size_t p,
                   Activations<SPEC, N_GRADIENT_PANELS>& gradients, std::size_t gradient_p) {
         backward_layer<SPEC::N_HIDDEN>(transposed, activations, p, gradients, gradient_p);
+    }
+
+    template <std::size_t LAYER, typename SPEC, std::size_t N_PANELS>
+    void gather_layer(Activations<SPEC, N_PANELS>& source, const std::uint32_t* samples, std::size_t n_samples,
+                      Activations<SPEC, 1>& target) {
+        using T = typename SPEC::T;
+        constexpr std::size_t SIZE = panel::SIZE<T>;
+        const T* lanes[SIZE];
+        for (std::size_t lane = 0; lane < SIZE; lane++) {
+            const std::uint32_t sample = samples[lane < n_samples ? lane : 0];
+            lanes[lane] = source.template layer_output<LAYER>(sample / SIZE) + sample % SIZE;
+        }
+        T* row = target.template layer_output<LAYER>(0);
+        for (std::size_t feature = 0; feature < SPEC::output_dim(LAYER); feature++, row += SIZE) {
+            for (std::size_t lane = 0; lane < SIZE; lane++) {
+                row[lane] = lanes[lane][feature * SIZE];
+            }
+        }
+    }
+
+    template <typename SPEC, std::size_t N_PANELS, std::size_t... LAYER>
+    void gather_hidden([[maybe_unused]] Activations<SPEC, N_PANELS>& source,
+                       [[maybe_unused]] const std::uint32_t* samples, [[maybe_unused]] std::size_t n_samples,
+                       [[maybe_unused]] Activations<SPEC, 1>& target, std::index_sequence<LAYER...>) {
+        (gather_layer<LAYER>(source, samples, n_samples, target), ...);
+    }
+
+    // Collects the hidden layers of `n_samples` samples, one panel at most, from wherever in the batch they are; lanes
+    // behind them repeat the first.
+    template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS>
+    void gather_hidden(devices::CPU_SIMD<DEVICE_SPEC>&, Activations<SPEC, N_PANELS>& source,
+                       const std::uint32_t* samples, std::size_t n_samples, Activations<SPEC, 1>& target) {
+        gather_hidden(source, samples, n_samples, target, std::make_index_sequence<SPEC::N_HIDDEN>{});
     }
 
     template <std::size_t LAYER, typename SPEC>

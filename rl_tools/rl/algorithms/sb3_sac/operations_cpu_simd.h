@@ -1,5 +1,5 @@
 #pragma once
-// One gradient step is four phases with a barrier after each. A phase over panels carries 16 samples (in
+// One gradient step is a few phases with a barrier after each. A phase over panels carries 16 samples (in
 // float32) through all networks; a phase over weights sums each gradient over the batch in one thread and in
 // a fixed order, so the bits depend neither on the number of threads nor on which thread did what.
 
@@ -145,7 +145,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
 
         alignas(panel::ALIGNMENT) T target[SIZE];
         for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
-            auto& critic = local.critics[0];
+            auto& critic = local.critic;
             copy<OBSERVATION_ROWS>(next_observation, critic.input(0));
             copy<ACTION_ROWS>(local.policy.action, critic.input(0) + OBSERVATION_ROWS);
             forward(device, networks.target_critics[i], critic, 0);
@@ -177,53 +177,108 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         }
     }
 
-    // With the critics after their step: min_i Q_i(s, a) of panel `p`, and the gradients of
-    // mean(alpha log pi(a|s) - min_i Q_i(s, a)) down to the actor's first layer.
+    // With the critics after their step: min_i Q_i(s, a) of panel `p`, and which critic it is.
     template <typename DEVICE_SPEC, typename SPEC>
-    void evaluate_actor(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
-                        typename SPEC::T entropy_coefficient, Workspace<SPEC>& workspace, Scratch<SPEC>& scratch,
-                        std::size_t p) {
+    void evaluate_actions(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
+                          typename SPEC::T entropy_coefficient, Workspace<SPEC>& workspace, std::size_t p) {
         using T = typename SPEC::T;
         constexpr std::size_t SIZE = SPEC::SIZE;
         constexpr std::size_t OBSERVATION_ROWS = SPEC::OBSERVATION_DIM * SIZE;
         constexpr std::size_t ACTION_ROWS = SPEC::ACTION_DIM * SIZE;
-        auto& local = scratch.evaluation;
         const auto& policy = workspace.policy[p];
+        std::uint32_t* smallest = workspace.smallest_critic + p * SIZE;
 
-        alignas(panel::ALIGNMENT) T value[SIZE];
-        std::size_t smallest[SIZE] = {};
+        alignas(panel::ALIGNMENT) T smallest_value[SIZE];
         for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
-            auto& critic = local.critics[i];
-            copy<OBSERVATION_ROWS>(workspace.actor.input(p), critic.input(0));
-            copy<ACTION_ROWS>(policy.action, critic.input(0) + OBSERVATION_ROWS);
-            forward(device, networks.critics[i], critic, 0);
+            auto& critic = workspace.critics[i];
+            copy<ACTION_ROWS>(policy.action, critic.input(p) + OBSERVATION_ROWS);
+            forward(device, networks.critics[i], critic, p);
             for (std::size_t lane = 0; lane < SIZE; lane++) {
-                if (i == 0 || critic.output(0)[lane] < value[lane]) {
-                    value[lane] = critic.output(0)[lane];
-                    smallest[lane] = i;
+                const T value = critic.output(p)[lane];
+                // NaN wins, as in torch.
+                if (i == 0 || value < smallest_value[lane] || value != value) {
+                    smallest_value[lane] = value;
+                    smallest[lane] = static_cast<std::uint32_t>(i);
                 }
             }
         }
         for (std::size_t lane = 0; lane < SIZE; lane++) {
-            workspace.actor_loss[p * SIZE + lane] = entropy_coefficient * policy.log_probability[lane] - value[lane];
+            workspace.actor_loss[p * SIZE + lane] =
+                entropy_coefficient * policy.log_probability[lane] - smallest_value[lane];
         }
+    }
 
-        alignas(panel::ALIGNMENT) T d_action[ACTION_ROWS] = {};
-        for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
-            T* d_value = local.critic_gradients.output(0);
-            for (std::size_t lane = 0; lane < SIZE; lane++) {
-                const bool counts = lane < n_samples<SPEC>(p) && smallest[lane] == i;
-                d_value[lane] = counts ? T(-1) / static_cast<T>(SPEC::BATCH_SIZE) : T(0);
-            }
-            backward(device, workspace.critics_transposed_weights[i], local.critics[i], 0, local.critic_gradients, 0);
-            const T* d_input = local.critic_gradients.input(0);
-            for (std::size_t j = 0; j < ACTION_ROWS; j++) {
-                d_action[j] += d_input[OBSERVATION_ROWS + j];
+    // Only the smallest critic passes a gradient, so each critic's backward pass is for its own samples alone.
+    template <typename SPEC>
+    void assign_samples(Workspace<SPEC>& workspace) {
+        for (auto& n : workspace.n_samples_of_critic) {
+            n = 0;
+        }
+        for (std::uint32_t sample = 0; sample < SPEC::BATCH_SIZE; sample++) {
+            const std::uint32_t critic = workspace.smallest_critic[sample];
+            workspace.samples_of_critic[critic][workspace.n_samples_of_critic[critic]++] = sample;
+        }
+    }
+
+    // The gradient of mean(-Q_i(s, a)) with respect to the actions of some samples, one panel at most.
+    template <typename DEVICE_SPEC, typename SPEC>
+    void differentiate_actions(devices::CPU_SIMD<DEVICE_SPEC>& device, Workspace<SPEC>& workspace,
+                               Scratch<SPEC>& scratch, std::size_t critic, const std::uint32_t* samples,
+                               std::size_t n_samples) {
+        using T = typename SPEC::T;
+        constexpr std::size_t SIZE = SPEC::SIZE;
+        auto& local = scratch.evaluation;
+        gather_hidden(device, workspace.critics[critic], samples, n_samples, local.critic);
+        for (std::size_t lane = 0; lane < SIZE; lane++) {
+            local.critic_gradients.output(0)[lane] = T(-1) / static_cast<T>(SPEC::BATCH_SIZE);
+        }
+        backward(device, workspace.critics_transposed_weights[critic], local.critic, 0, local.critic_gradients, 0);
+        const T* d_action = local.critic_gradients.input(0) + SPEC::OBSERVATION_DIM * SIZE;
+        for (std::size_t lane = 0; lane < n_samples; lane++) {
+            const std::size_t p = samples[lane] / SIZE, target_lane = samples[lane] % SIZE;
+            for (std::size_t i = 0; i < SPEC::ACTION_DIM; i++) {
+                workspace.d_actions[(p * SPEC::ACTION_DIM + i) * SIZE + target_lane] = d_action[i * SIZE + lane];
             }
         }
-        sample_action_gradient<SPEC>(entropy_coefficient, workspace.actor.output(p), policy, d_action,
-                                     n_samples<SPEC>(p), workspace.actor_gradients.output(p));
+    }
+
+    // The gradients of mean(alpha log pi(a|s) - min_i Q_i(s, a)) in panel `p`, down to the actor's first layer.
+    template <typename DEVICE_SPEC, typename SPEC>
+    void differentiate_actor(devices::CPU_SIMD<DEVICE_SPEC>& device, typename SPEC::T entropy_coefficient,
+                             Workspace<SPEC>& workspace, std::size_t p) {
+        sample_action_gradient<SPEC>(entropy_coefficient, workspace.actor.output(p), workspace.policy[p],
+                                     workspace.d_actions + p * SPEC::ACTION_DIM * SPEC::SIZE, n_samples<SPEC>(p),
+                                     workspace.actor_gradients.output(p));
         backward(device, workspace.actor_transposed_weights, workspace.actor, p, workspace.actor_gradients, p);
+    }
+
+    // With the critics after their step: the gradients of the actor's loss.
+    template <typename DEVICE_SPEC, typename SPEC>
+    void evaluate_actor(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
+                        typename SPEC::T entropy_coefficient, Workspace<SPEC>& workspace, Scratch<SPEC>* scratch) {
+        constexpr std::size_t SIZE = SPEC::SIZE;
+        device.thread_pool.parallel_for(SPEC::N_PANELS, [&](std::uint32_t p, unsigned) {
+            evaluate_actions(device, networks, entropy_coefficient, workspace, p);
+        });
+        assign_samples(workspace);
+        std::uint32_t first_panel[SPEC::N_CRITICS + 1] = {};
+        for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
+            first_panel[i + 1] =
+                first_panel[i] + static_cast<std::uint32_t>((workspace.n_samples_of_critic[i] + SIZE - 1) / SIZE);
+        }
+        device.thread_pool.parallel_for(first_panel[SPEC::N_CRITICS], [&](std::uint32_t task, unsigned thread) {
+            std::size_t i = 0;
+            while (task >= first_panel[i + 1]) {
+                i++;
+            }
+            const std::size_t first = (task - first_panel[i]) * SIZE;
+            const std::size_t rest = workspace.n_samples_of_critic[i] - first;
+            differentiate_actions(device, workspace, scratch[thread], i, workspace.samples_of_critic[i] + first,
+                                  rest < SIZE ? rest : SIZE);
+        });
+        device.thread_pool.parallel_for(SPEC::N_PANELS, [&](std::uint32_t p, unsigned) {
+            differentiate_actor(device, entropy_coefficient, workspace, p);
+        });
     }
 
     // The mean over the batch of `value(p)[lane]`, added in a fixed order.
@@ -330,9 +385,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         }
         update_critics(device, networks, parameters, polyak, workspace, scratch);
 
-        device.thread_pool.parallel_for(SPEC::N_PANELS, [&](std::uint32_t p, unsigned thread) {
-            evaluate_actor(device, networks, alpha, workspace, scratch[thread], p);
-        });
+        evaluate_actor(device, networks, alpha, workspace, scratch);
         losses.actor_loss = batch_mean<SPEC>([&](std::size_t p) { return workspace.actor_loss + p * SPEC::SIZE; });
         update_actor(device, networks, parameters, is_last, workspace, scratch);
         return losses;

@@ -75,7 +75,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         union {
             struct {
                 nn_models::panel_mlp::Activations<ACTOR, 1> actor;
-                nn_models::panel_mlp::Activations<CRITIC, 1> critics[T_SPEC::N_CRITICS];
+                nn_models::panel_mlp::Activations<CRITIC, 1> critic;
                 nn_models::panel_mlp::Activations<CRITIC, 1> critic_gradients;
                 SquashedGaussian<T_SPEC> policy;
             } evaluation;
@@ -101,6 +101,11 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         Activations<ACTOR> actor, actor_gradients;
         Activations<CRITIC> critics[SPEC::N_CRITICS], critic_gradients[SPEC::N_CRITICS];
         SquashedGaussian<SPEC> policy[SPEC::N_PANELS];
+        // For each sample which critic is the smallest, and for each critic the samples where it is.
+        std::uint32_t smallest_critic[SPEC::N_PANELS * SPEC::SIZE];
+        std::uint32_t samples_of_critic[SPEC::N_CRITICS][SPEC::BATCH_SIZE];
+        std::size_t n_samples_of_critic[SPEC::N_CRITICS];
+        alignas(panel::ALIGNMENT) T d_actions[SPEC::N_PANELS * SPEC::ACTION_DIM * SPEC::SIZE];
         alignas(panel::ALIGNMENT) T critic_loss[SPEC::N_PANELS * SPEC::SIZE];
         alignas(panel::ALIGNMENT) T actor_loss[SPEC::N_PANELS * SPEC::SIZE];
         TransposedInputs<ACTOR> actor_transposed_inputs;
