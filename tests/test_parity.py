@@ -9,12 +9,17 @@ either side, and then one sample of the batch counts differently: after 100 step
 the tight bound, the others to ten steps.
 """
 
+import platform
+import shlex
+
 import numpy as np
 import pytest
 import torch as th
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import Pair, make_pair
+
+from sb3_tinyrl._native.compiler import find_compiler
 
 SHAPES = {
     "pendulum": dict(observation_dim=3, action_dim=1, net_arch=[256, 256], batch_size=256),
@@ -151,6 +156,16 @@ def test_nan_weights_stay_nan():
     pair.train(1)
     for name, (ours, expected) in pair.tensors().items():
         assert th.equal(ours.isnan(), expected.isnan()), name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="flags of x86")
+@pytest.mark.parametrize("flag", ["-mno-avx512f", "-mno-avx"])
+def test_narrower_vectors_equal_sb3(flag, monkeypatch):
+    monkeypatch.setenv("CXX", f"{shlex.join(find_compiler().command)} {flag}")
+    pair = pair_of("three layers", th.float64)
+    pair.train(3)
+    assert_equal_to(pair, 1e-10)
 
 
 @pytest.mark.slow

@@ -53,6 +53,13 @@ def test_kernel_under_address_and_undefined_behaviour_sanitizers(name, tmp_path)
 
 
 @pytest.mark.slow
+def test_kernel_without_vector_types(tmp_path):
+    """What compilers other than GCC and Clang get."""
+    (tmp_path / "kernel_spec.h").write_text(SPECS["several panels"].header())
+    compile_and_run("sac_test.cpp", tmp_path, "-DRL_TOOLS_DISABLE_VECTOR_TYPES")
+
+
+@pytest.mark.slow
 def test_kernel_under_thread_sanitizer(tmp_path):
     (tmp_path / "kernel_spec.h").write_text(SPECS["several panels"].header())
     compile_and_run("sac_test.cpp", tmp_path, "-fsanitize=thread")

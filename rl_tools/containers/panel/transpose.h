@@ -5,7 +5,7 @@
 
 #include <rl_tools/containers/panel/panel.h>
 
-#if defined(__has_builtin)
+#if defined(RL_TOOLS_VECTOR_TYPES) && defined(__has_builtin)
 #if __has_builtin(__builtin_shufflevector)
 #define RL_TOOLS_HAS_SHUFFLEVECTOR
 #endif

@@ -7,6 +7,11 @@
 
 #include <rl_tools/rl_tools.h>
 
+// RL_TOOLS_DISABLE_VECTOR_TYPES is for the test of what other compilers get.
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(RL_TOOLS_DISABLE_VECTOR_TYPES)
+#define RL_TOOLS_VECTOR_TYPES
+#endif
+
 #if defined(__GNUC__) || defined(__clang__)
 #define RL_TOOLS_NOINLINE __attribute__((noinline))
 #define RL_TOOLS_INLINE __attribute__((always_inline)) inline
@@ -33,7 +38,7 @@ namespace rl_tools::utils::simd {
     template <typename T>
     inline constexpr std::size_t LANES = VECTOR_BYTES / sizeof(T);
 
-#if defined(__GNUC__) || defined(__clang__)
+#ifdef RL_TOOLS_VECTOR_TYPES
     template <typename T>
     struct VectorType {
         typedef T TYPE __attribute__((vector_size(VECTOR_BYTES)));
@@ -79,7 +84,7 @@ namespace rl_tools::utils::simd {
 
     template <typename T>
     inline Vector<T> broadcast(T value) {
-#if defined(__GNUC__) || defined(__clang__)
+#ifdef RL_TOOLS_VECTOR_TYPES
         // One instruction, where g++ 12 would set lane after lane of a loop.
         return value - Vector<T>{};
 #else
@@ -94,7 +99,7 @@ namespace rl_tools::utils::simd {
     // max(x, 0); NaN stays NaN, as in torch.
     template <typename T>
     inline Vector<T> relu(const Vector<T>& x) {
-#if defined(__GNUC__) || defined(__clang__)
+#ifdef RL_TOOLS_VECTOR_TYPES
         const Vector<T> zero = {};
         return x < zero ? zero : x;
 #else
@@ -106,7 +111,7 @@ namespace rl_tools::utils::simd {
     // torch.
     template <typename T>
     inline Vector<T> relu_gradient(const Vector<T>& y, const Vector<T>& d_y) {
-#if defined(__GNUC__) || defined(__clang__)
+#ifdef RL_TOOLS_VECTOR_TYPES
         const Vector<T> zero = {};
         return y <= zero ? zero : d_y;
 #else
