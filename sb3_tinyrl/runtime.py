@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from stable_baselines3 import SAC
 
 from sb3_tinyrl._native.background import BackgroundBuild
@@ -11,17 +9,6 @@ from sb3_tinyrl._native.library import Kernel
 from sb3_tinyrl._native.spec import KernelSpec
 from sb3_tinyrl.binding import Binding
 from sb3_tinyrl.support import kernel_spec
-
-MAX_THREADS = 16
-
-
-def default_n_threads() -> int:
-    """As many threads as the process may use."""
-    try:
-        available = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this platform
-        available = os.cpu_count() or 1
-    return min(available, MAX_THREADS)
 
 
 class Runtime:
@@ -34,8 +21,20 @@ class Runtime:
         self._binding: Binding | None = None
         self._last_warning = ""
 
-    def start_build(self, spec: KernelSpec) -> None:
-        """Start to compile, or to look up, the kernel for ``spec`` unless that is under way or done."""
+    def prepare(self, model: SAC, batch_size: int) -> None:
+        """Start to compile, or to look up, the kernel that a run of ``learn`` will need.
+
+        :raises UnsupportedByKernelError: when no kernel can serve the model, or none any more
+        """
+        # Dropped first: a frozen parameter, say, moves no memory, and the binding would go on to train it.
+        binding, self._binding = self._binding, None
+        spec = kernel_spec(model, batch_size)
+        self._binding = binding
+        if self._build is not None and self._build.has_failed:
+            self._build = None  # The user may have mended what was wrong.
+        self._start_build(spec)
+
+    def _start_build(self, spec: KernelSpec) -> None:
         if self._build is None or self._build.spec != spec or not self._build.is_alive:
             self._build = BackgroundBuild(spec)
 
@@ -45,7 +44,6 @@ class Runtime:
         :raises UnsupportedByKernelError: when no kernel can serve the model
         :raises KernelError: when the kernel can't be built or loaded
         """
-        n_threads = n_threads or default_n_threads()
         binding = self._binding
         if binding is not None and binding.kernel.serves(batch_size, n_threads) and binding.is_current(model):
             return binding
@@ -53,7 +51,7 @@ class Runtime:
         if binding is not None and binding.kernel.spec == spec and binding.kernel.serves(batch_size, n_threads):
             kernel = binding.kernel
         else:
-            self.start_build(spec)
+            self._start_build(spec)
             assert self._build is not None
             kernel = Kernel(spec, self._build.result(), n_threads)
         # Dropped first, so that a binding that fails leaves none that writes to memory given up.

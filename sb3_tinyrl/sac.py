@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -20,9 +21,9 @@ from stable_baselines3.sac.policies import SACPolicy
 from sb3_tinyrl import rollout
 from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl._native.library import MAX_STEPS, AdamHyperParameters, HyperParameters
+from sb3_tinyrl._native.thread_count import MAX_THREADS
 from sb3_tinyrl.binding import Binding
-from sb3_tinyrl.runtime import MAX_THREADS, Runtime
-from sb3_tinyrl.support import kernel_spec
+from sb3_tinyrl.runtime import Runtime
 
 KernelChoice = Literal["auto", "native", "torch"]
 
@@ -43,8 +44,8 @@ class TinySAC(SAC):
 
     :param kernel: ``"auto"`` trains in the kernel where it can and through SB3's own PyTorch update where it can't,
         with one warning that says why; ``"native"`` raises instead; ``"torch"`` is SB3's own update.
-    :param n_threads: threads that share an update, 1 to 16; by default as many as the process may use. The results
-        do not depend on it.
+    :param n_threads: threads that share an update, 1 to 16; by default as many as the first updates turn out to be
+        fastest with, at most those the process may use. The results do not depend on it.
 
     The other parameters are those of :class:`stable_baselines3.SAC`.
 
@@ -126,9 +127,11 @@ class TinySAC(SAC):
     def _check_kernel_arguments(self) -> None:
         if self.kernel not in _KERNEL_CHOICES:
             raise ValueError(f"kernel={self.kernel!r}; expected one of {', '.join(map(repr, _KERNEL_CHOICES))}")
-        if self.n_threads is not None and not 1 <= self.n_threads <= MAX_THREADS:
+        if self.n_threads is not None and not (
+            isinstance(self.n_threads, Integral) and 1 <= self.n_threads <= MAX_THREADS
+        ):
             raise ValueError(
-                f"n_threads={self.n_threads!r}; expected 1 to {MAX_THREADS}, or None for all that are available"
+                f"n_threads={self.n_threads!r}; expected 1 to {MAX_THREADS}, or None for as many as are fastest"
             )
 
     def _setup_model(self) -> None:
@@ -160,7 +163,7 @@ class TinySAC(SAC):
         self._runtime.collects = False
         if self.kernel != "torch":
             try:
-                self._runtime.start_build(kernel_spec(self, self.batch_size))
+                self._runtime.prepare(self, self.batch_size)
             except KernelError as error:
                 self._fall_back(error)
             else:
@@ -186,6 +189,9 @@ class TinySAC(SAC):
     def _fall_back(self, error: KernelError) -> None:
         if self.kernel == "native":
             raise error
+        self._runtime.collects = False
+        # A failed build raises the same error at each try: without this, it would keep the frames of all of them.
+        error.__traceback__ = None
         message = f"TinySAC trains through Stable-Baselines3's PyTorch update: {error}"
         if self._runtime.is_new_warning(message):
             warnings.warn(message, UserWarning, stacklevel=4)
@@ -214,18 +220,15 @@ class TinySAC(SAC):
         losses = []
         for first_step in range(0, gradient_steps, MAX_STEPS):
             n_steps = min(MAX_STEPS, gradient_steps - first_step)
-            losses.append(
-                binding.kernel.train(
-                    hyper_parameters,
-                    binding.buffer_view(size),
-                    self._kernel_key,
-                    self._n_sampled_batches,
-                    first_step,
-                    n_steps,
-                )
-            )
+            counter = self._n_sampled_batches
+            # Counted first: a KeyboardInterrupt comes as soon as the kernel returns.
             self._n_sampled_batches += n_steps
             self._n_updates += n_steps
+            losses.append(
+                binding.kernel.train(
+                    hyper_parameters, binding.buffer_view(size), self._kernel_key, counter, first_step, n_steps
+                )
+            )
         if losses:
             self._record_losses(losses[0] if len(losses) == 1 else np.concatenate(losses))
 
@@ -331,9 +334,10 @@ class TinySAC(SAC):
             self._store_transition(replay_buffer, buffer_actions, new_obs, rewards, dones, infos)  # type: ignore[arg-type]
             self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
             self._on_step()
-            for idx in dones.nonzero()[0]:
-                num_collected_episodes += 1
-                self._end_episode(int(idx), action_noise, log_interval)
+            for idx, done in enumerate(dones):
+                if done:
+                    num_collected_episodes += 1
+                    self._end_episode(idx, action_noise, log_interval)
         else:
             callback.on_rollout_end()
         return RolloutReturn(num_collected_steps * env.num_envs, num_collected_episodes, continue_training)

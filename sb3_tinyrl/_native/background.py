@@ -35,6 +35,11 @@ class BackgroundBuild:
         """Whether a result is there or to come: not in a forked child, nor after an interrupt."""
         return self._process_id == os.getpid() and not self._cancelled.is_set()
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether :meth:`result` will raise, as far as known."""
+        return self._library.done() and self._library.exception() is not None
+
     def result(self) -> Path:
         """Wait for the library.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl._native.spec import KernelSpec
+from sb3_tinyrl._native.thread_count import ThreadCount
 
 #: Gradient steps in one call: between two calls Python gets to see a KeyboardInterrupt.
 MAX_STEPS = 16
@@ -100,6 +102,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
             ctypes.POINTER(HyperParameters),
             ctypes.POINTER(ReplayBufferView),
             ctypes.POINTER(Engine),
+            ctypes.c_uint32,
             ctypes.c_int64,
             ctypes.c_int64,
             ctypes.c_void_p,
@@ -144,13 +147,15 @@ class Kernel:
 
     :param spec: what the library was compiled for
     :param library: path of the shared library
-    :param n_threads: threads that share an update, the calling one among them
+    :param n_threads: threads that share an update, the calling one among them; ``None`` for the number that turns out
+        to be the fastest. The results do not depend on it.
     :raises KernelError: when the library can't be loaded, or memory or threads are not to be had
     """
 
-    def __init__(self, spec: KernelSpec, library: Path, n_threads: int) -> None:
+    def __init__(self, spec: KernelSpec, library: Path, n_threads: int | None = None) -> None:
         self.spec = spec
         self.n_threads = n_threads
+        self._thread_count = ThreadCount(n_threads)
         self.process_id = os.getpid()
         try:
             self._library = ctypes.CDLL(os.fspath(library))
@@ -159,11 +164,11 @@ class Kernel:
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(self._library, name)
             function.restype, function.argtypes = result, arguments
-        self._handle = self._library.sb3_sac_create(n_threads)
+        self._handle = self._library.sb3_sac_create(self._thread_count.largest)
         if not self._handle:
             raise KernelError(
-                f"The kernel got no memory for its workspace or could not start {n_threads} thread(s). "
-                "Free some memory, or pass a smaller batch_size or n_threads."
+                f"The kernel got no memory for its workspace or could not start {self._thread_count.largest} "
+                "thread(s). Free some memory, or pass a smaller batch_size or n_threads."
             )
         self._engine = Engine()
         self._losses = _Array((MAX_STEPS, len(Losses._fields_)), np.float64)
@@ -174,7 +179,7 @@ class Kernel:
         if getattr(self, "_handle", None) and os.getpid() == self.process_id:
             self._library.sb3_sac_destroy(self._handle)
 
-    def serves(self, batch_size: int, n_threads: int) -> bool:
+    def serves(self, batch_size: int, n_threads: int | None) -> bool:
         """Whether a call with these arguments needs no other kernel; a forked child needs threads of its own."""
         return batch_size == self.spec.batch_size and n_threads == self.n_threads and os.getpid() == self.process_id
 
@@ -204,15 +209,19 @@ class Kernel:
         :return: one row for each step: the fields of :class:`Losses`
         """
         self._engine.key, self._engine.counter = key, counter
+        n_threads = self._thread_count.next()
+        start = time.perf_counter()
         self._library.sb3_sac_train(
             self._handle,
             ctypes.byref(hyper_parameters),
             ctypes.byref(buffer),
             ctypes.byref(self._engine),
+            n_threads,
             first_step,
             n_steps,
             self._losses.address,
         )
+        self._thread_count.record(n_threads, (time.perf_counter() - start) / n_steps)
         return self._losses.array[:n_steps].copy()
 
     def act(

@@ -76,7 +76,7 @@ namespace {
         }
         sb3_sac_bind(kernel, parameters.data(), &log_entropy_coefficient);
         std::vector<sac::Losses> losses(STEPS);
-        sb3_sac_train(kernel, &hyper_parameters, &buffer, &engine, 0, STEPS, losses.data());
+        sb3_sac_train(kernel, &hyper_parameters, &buffer, &engine, n_threads, 0, STEPS, losses.data());
         // More observations than a panel holds.
         constexpr std::int64_t N = 2 * SPEC::SIZE + 3;
         const std::vector<SPEC::OBSERVATION> seen(N * SPEC::OBSERVATION_DIM, SPEC::OBSERVATION(1));

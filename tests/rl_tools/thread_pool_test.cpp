@@ -14,6 +14,8 @@ int main() {
         rl_tools::utils::ThreadPool pool(n_threads);
         for (std::uint32_t job = 0; job < 3000; job++) {
             const std::uint32_t n_tasks = job % 7;
+            const unsigned n_used = 1 + job / 500 % n_threads;
+            pool.use(n_used);
             std::vector<unsigned> calls(n_tasks, 0), used(n_threads, 0);
             pool.parallel_for(n_tasks, [&](std::uint32_t index, unsigned thread) {
                 calls[index]++;
@@ -25,7 +27,7 @@ int main() {
                     return 1;
                 }
             }
-            if (std::accumulate(used.begin(), used.end(), 0u) != n_tasks) {
+            if (std::accumulate(used.begin(), used.begin() + n_used, 0u) != n_tasks) {
                 std::puts("a thread counted wrong");
                 return 1;
             }

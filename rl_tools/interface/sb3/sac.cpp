@@ -81,8 +81,9 @@ RL_TOOLS_EXPORT void sb3_sac_bind(Kernel* kernel, const Parameter* parameters,
 // Gradient steps `first_step` to `first_step + n_steps - 1` of one call of SB3's `train`; `losses` has room
 // for `n_steps`. Step i draws from `engine->counter + i`.
 RL_TOOLS_EXPORT void sb3_sac_train(Kernel* kernel, const sac::HyperParameters* parameters, const ReplayBuffer* buffer,
-                                   const Engine* engine, std::int64_t first_step, std::int64_t n_steps,
-                                   sac::Losses* losses) {
+                                   const Engine* engine, std::uint32_t n_threads, std::int64_t first_step,
+                                   std::int64_t n_steps, sac::Losses* losses) {
+    kernel->device.thread_pool.use(n_threads);
     sac::prepare(kernel->device, kernel->networks, *kernel->workspace);
     for (std::int64_t i = 0; i < n_steps; i++) {
         const Engine step_engine = {engine->key, engine->counter + static_cast<std::uint64_t>(i)};

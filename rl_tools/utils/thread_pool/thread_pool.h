@@ -16,11 +16,11 @@
 namespace rl_tools::utils {
     class ThreadPool {
       public:
-        // A task of the current job; `thread` is below `n_threads()` and no other task runs under it
+        // A task of the current job; `thread` is below the number of threads and no other task runs under it
         // meanwhile.
         using Task = void (*)(void* context, std::uint32_t index, unsigned thread);
 
-        explicit ThreadPool(unsigned n_threads) {
+        explicit ThreadPool(unsigned n_threads) : n_used(n_threads) {
             for (unsigned worker = 1; worker < n_threads; worker++) {
                 workers.emplace_back([this, worker] { work(worker); });
             }
@@ -38,13 +38,14 @@ namespace rl_tools::utils {
             }
         }
 
-        unsigned n_threads() const { return static_cast<unsigned>(workers.size()) + 1; }
+        // From now on only the first `n` threads work, the calling one among them. Not to be called during a job.
+        void use(unsigned n) { n_used.store(n); }
 
         // Calls `function(index, thread)` for each index below `n_tasks`, in any order and on any thread, and
         // returns when all calls have returned.
         template <typename FUNCTION>
         void parallel_for(std::uint32_t n_tasks, FUNCTION&& function) {
-            if (workers.empty() || n_tasks <= 1) {
+            if (n_used.load(std::memory_order_relaxed) <= 1 || n_tasks <= 1) {
                 for (std::uint32_t index = 0; index < n_tasks; index++) {
                     function(index, 0);
                 }
@@ -116,10 +117,12 @@ namespace rl_tools::utils {
             }
         }
 
+        bool may_work(unsigned thread) const { return thread < n_used.load() && has_task(ticket.load()); }
+
         void work(unsigned thread) {
             unsigned spins = 0;
             while (!stopping.load(std::memory_order_relaxed)) {
-                if (has_task(ticket.load(std::memory_order_acquire))) {
+                if (may_work(thread)) {
                     take_tasks(thread);
                     spins = 0;
                 } else if (spins < SPINS_BEFORE_SLEEP) {
@@ -128,13 +131,14 @@ namespace rl_tools::utils {
                 } else {
                     std::unique_lock<std::mutex> lock(mutex);
                     n_sleeping.fetch_add(1);
-                    wake.wait(lock, [this] { return stopping.load() || has_task(ticket.load()); });
+                    wake.wait(lock, [this, thread] { return stopping.load() || may_work(thread); });
                     n_sleeping.fetch_sub(1);
                     spins = 0;
                 }
             }
         }
 
+        std::atomic<unsigned> n_used;
         std::atomic<Task> task{nullptr};
         std::atomic<void*> context{nullptr};
         std::uint64_t job = 0;

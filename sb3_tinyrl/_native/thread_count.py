@@ -1,0 +1,52 @@
+"""How many threads share an update: measured on the updates themselves, whose results do not depend on it."""
+
+from __future__ import annotations
+
+import os
+
+MAX_THREADS = 16
+
+_CALLS_EACH = 12
+
+
+def available_threads() -> int:
+    """As many threads as the process may use, at most :data:`MAX_THREADS`."""
+    try:
+        available = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this platform
+        available = os.cpu_count() or 1
+    return min(available, MAX_THREADS)
+
+
+class ThreadCount:
+    """Tries 1, 2, 4, ... threads in turn during the first calls and stays with the fastest.
+
+    A small network is updated in less time than other threads need to wake up, and a busy machine has no time for
+    them; neither is known before.
+
+    :param fixed: a number that the user asks for; nothing is measured then
+    """
+
+    def __init__(self, fixed: int | None = None) -> None:
+        if fixed is None:
+            self.largest = available_threads()
+            candidates = [2**i for i in range(self.largest.bit_length()) if 2**i < self.largest] + [self.largest]
+        else:
+            self.largest = fixed
+            candidates = [fixed]
+        # The fastest of several calls: the others were held up by something else.
+        self._fastest = dict.fromkeys(candidates, float("inf"))
+        self._to_try = candidates * _CALLS_EACH if len(candidates) > 1 else []
+        self._chosen = self.largest
+
+    def next(self) -> int:
+        """The number of threads for the next call."""
+        return self._to_try[-1] if self._to_try else self._chosen
+
+    def record(self, n_threads: int, seconds: float) -> None:
+        """Note how long each gradient step of a call took with ``n_threads``."""
+        if self._to_try:
+            self._to_try.pop()
+            self._fastest[n_threads] = min(self._fastest[n_threads], seconds)
+            if not self._to_try:
+                self._chosen = min(self._fastest, key=self._fastest.__getitem__)

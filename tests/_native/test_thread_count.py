@@ -1,0 +1,44 @@
+"""Which number of threads is settled on, given how long the updates took."""
+
+import os
+
+import pytest
+
+from sb3_tinyrl._native.thread_count import ThreadCount, available_threads
+
+
+def settle(count: ThreadCount, seconds: dict[int, float]) -> set[int]:
+    """Let it measure until it has settled; returns what it tried."""
+    tried = set()
+    for _ in range(1000):
+        n_threads = count.next()
+        tried.add(n_threads)
+        count.record(n_threads, seconds[n_threads])
+    return tried
+
+
+@pytest.mark.parametrize("fastest", [1, 2, 4, 6])
+def test_the_fastest_is_kept(fastest, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    count = ThreadCount()
+    assert count.largest == 6
+    assert settle(count, {n: 1.0 + abs(n - fastest) for n in (1, 2, 4, 6)}) == {1, 2, 4, 6}
+    assert count.next() == fastest
+
+
+def test_a_call_that_was_held_up_does_not_count(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    count = ThreadCount()
+    count.record(count.next(), 100.0)
+    settle(count, {1: 2.0, 2: 1.0})
+    assert count.next() == 2
+
+
+def test_a_number_that_the_user_asks_for_is_not_questioned():
+    count = ThreadCount(3)
+    assert count.largest == 3
+    assert settle(count, {3: 1.0}) == {3}
+
+
+def test_no_more_than_the_process_may_use():
+    assert ThreadCount().largest == available_threads() <= len(os.sched_getaffinity(0))
