@@ -25,15 +25,18 @@ class Binding:
 
     :param model: a model that :func:`sb3_tinyrl.support.kernel_spec` accepts
     :param kernel: a kernel of that spec
-    :raises ValueError: when the optimizers' state or the replay buffer holds what the kernel can't start from
+    :raises ValueError: when the replay buffer holds NaN or an infinite value
     """
 
     def __init__(self, model: SAC, kernel: Kernel) -> None:
-        assert model.replay_buffer is not None
+        buffer = model.replay_buffer
+        assert buffer is not None
+        arrays = {name: getattr(buffer, name) for name in BUFFER_ARRAYS}
+        for name in BUFFER_ARRAYS:
+            _require_finite(arrays[name][: buffer.size()], name)
         self.kernel = kernel
         self._objects = self._watched_objects(model)
         self._parameters: list[th.Tensor] = []
-        self._states: list[dict[str, th.Tensor]] = []
 
         parameters = []
         for name, layers in linear_layers(model).items():
@@ -50,16 +53,10 @@ class Binding:
         log_ent_coef = (
             Parameter() if model.log_ent_coef is None else self._parameter(model.log_ent_coef, model.ent_coef_optimizer)
         )
-        for optimizer in (model.policy.actor.optimizer, model.policy.critic.optimizer):
-            _require_equal_step_counts(optimizer)
         kernel.bind(parameters, log_ent_coef)
         self._addresses = list(map(th.Tensor.data_ptr, self._parameters))
-        self._moments = self._watched_moments()
+        self._moments = self._watched_moments(model)
 
-        buffer = model.replay_buffer
-        arrays = {name: getattr(buffer, name) for name in BUFFER_ARRAYS}
-        for name in BUFFER_ARRAYS:
-            _require_finite(arrays[name][: buffer.size()], name)
         self._buffer_view = ReplayBufferView(
             **{name: array.ctypes.data for name, array in arrays.items()}, n_environments=buffer.n_envs
         )
@@ -105,7 +102,6 @@ class Binding:
             # Optimizer state loaded from elsewhere may have another type or layout.
             if state[name].dtype != dtype or not state[name].is_contiguous() or state[name].device.type != "cpu":
                 state[name] = state[name].to("cpu", dtype).contiguous()
-        self._states.append(state)
         return Parameter(
             value=parameter.data_ptr(),
             exp_avg=state["exp_avg"].data_ptr(),
@@ -113,14 +109,19 @@ class Binding:
             step=state["step"].data_ptr(),
         )
 
-    def _watched_moments(self) -> list[th.Tensor]:
-        return [state[name] for state in self._states for name in _MOMENTS]
+    @staticmethod
+    def _watched_moments(model: SAC) -> list[th.Tensor | None]:
+        states = [*model.actor.optimizer.state.values(), *model.critic.optimizer.state.values()]
+        if model.ent_coef_optimizer is not None:
+            states += model.ent_coef_optimizer.state.values()
+        return [state.get(name) for state in states for name in _MOMENTS]
 
     def is_current(self, model: SAC) -> bool:
         """Whether all memory still lies where the kernel looks for it."""
         return (
             all(map(is_, self._watched_objects(model), self._objects))
-            and all(map(is_, self._watched_moments(), self._moments))
+            and len(moments := self._watched_moments(model)) == len(self._moments)
+            and all(map(is_, moments, self._moments))
             and list(map(th.Tensor.data_ptr, self._parameters)) == self._addresses
         )
 
@@ -128,15 +129,6 @@ class Binding:
         """The replay buffer as the kernel sees it, filled up to row ``size``."""
         self._buffer_view.n_rows = size
         return self._buffer_view
-
-
-def _require_equal_step_counts(optimizer: th.optim.Optimizer) -> None:
-    counts = {float(state["step"]) for state in optimizer.state.values()}
-    if len(counts) > 1:
-        raise ValueError(
-            f"The optimizer counts different numbers of steps for its parameters ({sorted(counts)}); the kernel "
-            'takes them all at once. Load a consistent optimizer state, or pass kernel="torch".'
-        )
 
 
 def _require_finite(array: np.ndarray, name: str) -> None:

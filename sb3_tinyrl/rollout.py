@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,29 +9,30 @@ from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 class NonFiniteError(ValueError):
-    """The environment or the policy produced NaN or an infinite value."""
+    """The environment or the policy produced NaN, an infinite value, or one too large for float32."""
 
 
 def require_finite(values: np.ndarray, what: str, timestep: int) -> None:
-    """Refuse NaN and infinite values before they reach the replay buffer or the environment.
+    """Refuse what is NaN or infinite, or would be in float32, before it reaches the replay buffer or the environment.
 
     :param values: shape ``(n_envs, ...)``
     :param what: names them in the message
     :param timestep: where training was
     :raises NonFiniteError: naming the first culprit
     """
-    if values.dtype.kind != "f" or math.isfinite(np.vdot(values, values)):
-        return
-    # The sum of squares overflows before its terms do, so look again.
-    finite = np.isfinite(values)
+    if values.dtype.kind != "f" or np.vdot(values, values) <= _LARGEST:
+        return  # the usual case, seen quickly: a small sum of squares has no large terms
+    finite = np.abs(values) <= _LARGEST
     if not finite.all():
         environment, *index = (int(i) for i in np.argwhere(~finite)[0])
         element = f", element {index if len(index) > 1 else index[0]}" if index else ""
         raise NonFiniteError(
             f"The {what} of environment {environment}{element} is {values[(environment, *index)]} at timestep "
-            f"{timestep}, expected a finite number. Nothing was stored or trained with it. "
+            f"{timestep}, expected a finite number of float32. Nothing was stored or trained with it. "
             "stable_baselines3.common.vec_env.VecCheckNan finds where it comes from."
         )
 

@@ -178,6 +178,12 @@ def _require_supported_optimizers(model: SAC) -> None:
                 f"the {name}'s Adam has {option}={group.get(option)}, which the kernel lacks",
                 f"leave {option} out of optimizer_kwargs",
             )
+        step_counts = {float(optimizer.state.get(parameter, {}).get("step", 0)) for parameter in parameters}
+        _require(
+            len(step_counts) == 1,
+            f"the {name}'s Adam counts different numbers of steps for its parameters",
+            "load a consistent optimizer state",
+        )
 
 
 def _require_supported_data(model: SAC) -> None:
@@ -207,8 +213,20 @@ def _require_supported_data(model: SAC) -> None:
         f"the observations are stored as {buffer.observations.dtype}",
         "use float32 or float64 observations",
     )
+    observation_shape = model.observation_space.shape or ()
+    elements = {
+        "observations": observation_shape,
+        "next_observations": observation_shape,
+        "actions": (math.prod(space.shape),),
+    }
     for name in BUFFER_ARRAYS:
         array = getattr(buffer, name)
+        shape = (len(buffer.observations), buffer.n_envs, *elements.get(name, ()))
+        _require(
+            array.shape == shape,
+            f"the replay buffer's {name} have the shape {array.shape}, expected {shape}",
+            "load a replay buffer that was filled in the same observation and action space",
+        )
         expected = buffer.observations.dtype if "observations" in name else np.dtype(np.float32)
         _require(
             array.dtype == expected and array.flags.c_contiguous and array.shape[0] < 2**32,

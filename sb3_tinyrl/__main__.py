@@ -1,0 +1,22 @@
+"""The command line: ``python -m sb3_tinyrl <command>``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from sb3_tinyrl.bench import cli as bench
+
+
+def main() -> int:
+    """Run the command that the arguments name; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m sb3_tinyrl", description="Tools around TinySAC.")
+    commands = parser.add_subparsers(metavar="command", required=True)
+    bench.add_command(commands)
+    arguments = parser.parse_args()
+    status: int = arguments.run(arguments)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""The arguments of ``python -m sb3_tinyrl bench``, and what is done about them."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from sb3_tinyrl._native.errors import KernelError
+from sb3_tinyrl._native.thread_count import MAX_THREADS, available_threads
+from sb3_tinyrl.bench import report, rounds
+from sb3_tinyrl.bench.flops import update_flops
+from sb3_tinyrl.bench.machine import describe_machine
+from sb3_tinyrl.bench.peers import PEERS
+from sb3_tinyrl.bench.process import PeerError
+from sb3_tinyrl.bench.results import Results
+from sb3_tinyrl.bench.settings import Settings
+
+_OURS, *_OTHERS = PEERS
+
+
+class UsageError(Exception):
+    """The arguments ask for something that can't be measured."""
+
+
+def add_command(commands: Any) -> None:
+    """Add ``bench`` to the commands of ``python -m sb3_tinyrl``.
+
+    :param commands: what ``ArgumentParser.add_subparsers`` returned
+    """
+    parser = commands.add_parser(
+        "bench",
+        help="measure TinySAC beside other SACs on this machine",
+        description="Measure TinySAC beside other SACs on this machine, with your environment and sizes.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--env", default="Pendulum-v1", help="id of a Gymnasium environment, or module:id")
+    parser.add_argument("--net-arch", type=_sizes, default=(256, 256), help="widths of the hidden layers")
+    parser.add_argument("--batch-size", type=_size, default=256, help="transitions in a gradient step")
+    parser.add_argument("--train-freq", type=_size, default=1, help="environment steps between trainings")
+    parser.add_argument("--gradient-steps", type=_size, default=1, help="gradient steps in each training")
+    parser.add_argument("--threads", type=_size, default=available_threads(), help="for each peer")
+    parser.add_argument("--rounds", type=_size, default=5, help="turns that each peer has")
+    parser.add_argument("--steps", type=_size, default=1000, help="environment steps in a turn")
+    parser.add_argument("--output", type=Path, default=Path("runs/bench"), help="folder for the results")
+    parser.add_argument(
+        "--peers",
+        default=None,
+        metavar=",".join(_OTHERS),
+        help="what to measure TinySAC against (default: those installed)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print and write the results; return the exit status."""
+    console = Console()
+    try:
+        results = _measure(arguments, console)
+        arguments.output.mkdir(parents=True, exist_ok=True)
+    except (UsageError, PeerError, KernelError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+    report.write_json(results, arguments.output / "benchmark.json")
+    report.print_tables(results, console)
+    report.write_markdown(results, arguments.output / "benchmark.md")
+    report.draw(results, arguments.output / "benchmark.png")
+    console.print(f"Wrote benchmark.json, benchmark.md and benchmark.png to {arguments.output}")
+    return 0
+
+
+def _measure(arguments: argparse.Namespace, console: Console) -> Results:
+    settings = Settings(
+        env=arguments.env,
+        net_arch=arguments.net_arch,
+        batch_size=arguments.batch_size,
+        train_freq=arguments.train_freq,
+        gradient_steps=arguments.gradient_steps,
+        threads=arguments.threads,
+        rounds=arguments.rounds,
+        steps=arguments.steps,
+    )
+    if settings.threads > available_threads():
+        raise UsageError(
+            f"--threads {settings.threads}: this process may use {available_threads()} cores (TinySAC at most "
+            f"{MAX_THREADS}); ask for no more"
+        )
+    observation_dim, action_dim = _dimensions(settings.env)
+    names = _peers(arguments.peers)
+    results = Results(
+        settings=settings,
+        command=_command(settings, names),
+        machine=describe_machine(),
+        update_flops=update_flops(
+            observation_dim, action_dim, settings.net_arch, settings.net_arch, settings.batch_size
+        ),
+    )
+    # Redrawn once a second: the display must not take part in the race.
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with (
+        Progress(*columns, console=console, refresh_per_second=1, transient=True) as progress,
+        tempfile.TemporaryDirectory(prefix="sb3_tinyrl_bench") as folder,
+    ):
+        # One more than is done while something is under way.
+        task = progress.add_task("", total=rounds.n_measurements(names, settings.rounds), completed=-1)
+        rounds.run(results, names, Path(folder), lambda what: progress.update(task, advance=1, description=what))
+    return results
+
+
+def _dimensions(env_id: str) -> tuple[int, int]:
+    try:
+        env = gymnasium.make(env_id)
+    except (gymnasium.error.Error, ImportError) as error:
+        raise UsageError(f"--env {env_id}: {error}") from error
+    named_spaces = {"observation": env.observation_space, "action": env.action_space}
+    env.close()
+    dimensions = []
+    for name, space in named_spaces.items():
+        if not isinstance(space, spaces.Box):
+            raise UsageError(f"--env {env_id}: its {name} space is {space}, but SAC's MlpPolicy takes a Box")
+        dimensions.append(int(np.prod(space.shape)))
+    return dimensions[0], dimensions[1]
+
+
+def _peers(chosen: str | None) -> list[str]:
+    if chosen is None:
+        return [_OURS, *(name for name in _OTHERS if PEERS[name].missing() is None)]
+    names = [name for name in dict.fromkeys(chosen.split(",")) if name and name != _OURS]
+    for name in names:
+        if name not in PEERS:
+            raise UsageError(f"--peers {chosen}: there is no {name!r}; choose from {','.join(_OTHERS)}")
+        if missing := PEERS[name].missing():
+            raise UsageError(f"--peers {chosen}: {name} is not installed; first: {missing}")
+    return [_OURS, *names]
+
+
+def _command(settings: Settings, names: list[str]) -> str:
+    options = {
+        "--env": settings.env,
+        "--net-arch": ",".join(map(str, settings.net_arch)),
+        "--batch-size": str(settings.batch_size),
+        "--train-freq": str(settings.train_freq),
+        "--gradient-steps": str(settings.gradient_steps),
+        "--threads": str(settings.threads),
+        "--rounds": str(settings.rounds),
+        "--steps": str(settings.steps),
+        "--peers": ",".join(names[1:]),
+    }
+    return shlex.join(["python", "-m", "sb3_tinyrl", "bench", *(part for item in options.items() for part in item)])
+
+
+def _size(text: str) -> int:
+    size = int(text)
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"{size}, expected at least 1")
+    return size
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(_size(part) for part in text.split(","))

@@ -1,0 +1,88 @@
+"""Starting a peer's process and asking it for measurements."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from sb3_tinyrl.bench.settings import Settings
+
+_PACKAGE = Path(__file__).parents[1]
+# As `-m sb3_tinyrl.bench.worker`, but with an empty package in place of sb3_tinyrl: importing the real one imports
+# torch, which would count as the memory of peers that do without, and beside which RLtools' wrapper refuses MKL.
+_PROGRAM = """\
+import sys, types
+package = sys.modules["sb3_tinyrl"] = types.ModuleType("sb3_tinyrl")
+package.__path__ = [sys.argv.pop(1)]
+from sb3_tinyrl.bench.worker import main
+main()
+"""
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_SECONDS_TO_END = 10
+_N_LOG_LINES = 15
+
+
+class PeerError(Exception):
+    """A peer can't be measured."""
+
+
+class PeerProcess:
+    """A peer in a process of its own, which ends with the context.
+
+    :param peer: its name
+    :param settings: what is measured
+    :param folder: for its log, kernels and temporary files; begins empty, so that compiling is cold
+    """
+
+    def __init__(self, peer: str, settings: Settings, folder: Path) -> None:
+        folder.mkdir()
+        self._log_path = folder / "log.txt"
+        with open(self._log_path, "w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM, str(_PACKAGE), peer, settings.to_json()],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={
+                    **os.environ,
+                    **dict.fromkeys(_THREAD_VARIABLES, str(settings.threads)),
+                    "JAX_PLATFORMS": "cpu",
+                    "SB3_TINYRL_CACHE_DIR": str(folder / "kernels"),
+                    "TMPDIR": str(folder),
+                },
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self._answers = self._process.stdin, self._process.stdout
+
+    def __enter__(self) -> PeerProcess:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self._requests.close()
+            self._process.wait(_SECONDS_TO_END)
+        except (OSError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
+
+    def ask(self, measurement: str) -> Any:
+        """Return the result of a method of the peer.
+
+        :raises PeerError: when it fails, or the process ends
+        """
+        try:
+            print(measurement, file=self._requests, flush=True)
+            answer = json.loads(self._answers.readline())
+        except (OSError, ValueError):  # a broken pipe, or nothing to read
+            status = self._process.wait()
+            log = "\n".join(self._log_path.read_text(errors="replace").splitlines()[-_N_LOG_LINES:])
+            raise PeerError(f"its process ended with status {status}. It said last:\n{log}") from None
+        if "error" in answer:
+            raise PeerError(answer["error"])
+        return answer["value"]

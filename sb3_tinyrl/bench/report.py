@@ -1,0 +1,144 @@
+"""Results as tables, JSON and a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from sb3_tinyrl.bench.results import Results
+
+_NOT_MEASURED = "-"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.0f}x" if value >= 10 else f"{value:.1f}x" if value >= 1 else f"{value:.2f}x"
+
+
+#: What a row says, the measurement in it, and how that is written.
+_ROWS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("steps/s, end to end", "steps_per_second", _number),
+    ("gradient steps/s", "updates_per_second", _number),
+    ("of the FMA peak", "fraction_of_peak", "{:.0%}".format),
+    ("predict, µs", "predict_microseconds", _number),
+    ("overhead, µs/step", "overhead_microseconds", _number),
+    ("compile, cold, s", "cold", "{:.1f}".format),
+    ("compile, warm, s", "warm", "{:.3f}".format),
+    ("peak memory, MB", "peak_memory", lambda n_bytes: _number(n_bytes / 1e6)),
+)
+
+
+def write_json(results: Results, path: Path) -> None:
+    """Write everything that was measured, round by round, and the medians."""
+    content = asdict(results)
+    for summary in ("median", "advantage"):
+        content[summary] = {
+            name: {measurement: getattr(results, summary)(name, measurement) for _, measurement, _ in _ROWS}
+            for name in results.peers
+        }
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def print_tables(results: Results, console: Console) -> None:
+    """Print the comparison, and where the time of a step goes."""
+    for title, (header, *rows) in _tables(results).items():
+        table = Table(*header[:1], box=box.SIMPLE, title=title, title_justify="left", title_style="bold")
+        for label in header[1:]:
+            table.add_column(label, justify="right")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    for name, reason in results.failures.items():
+        console.print(f"[bold]{name}[/bold] is missing: {reason}", highlight=False)
+    console.print(_footnote(results), style="dim", highlight=False)
+
+
+def write_markdown(results: Results, path: Path) -> None:
+    """Write the same tables for a README."""
+    blocks = []
+    for title, (header, *rows) in _tables(results).items():
+        lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+        blocks.append(f"**{title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+    blocks.append(f"{_footnote(results)} Command: `{results.command}`.")
+    path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+
+
+def draw(results: Results, path: Path) -> None:
+    """Draw the steps per second of all peers."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    names = [*results.peers][::-1]  # from the bottom up
+    rates = [results.median(name, "steps_per_second") or 0.0 for name in names]
+    first = next(iter(results.peers))
+    texts = []
+    for name, rate in zip(names, rates, strict=True):
+        advantage = results.advantage(name, "steps_per_second")
+        texts.append(
+            f"{_number(rate)}" + (f"   (TinySAC: {_ratio(advantage)} as fast)" if name != first and advantage else "")
+        )
+    figure, axes = plt.subplots(figsize=(8, 1.2 + 0.5 * len(names)), layout="constrained")
+    bars = axes.barh(
+        [results.peers[name].label for name in names],
+        rates,
+        color=["tab:orange" if name == first else "tab:gray" for name in names],
+    )
+    axes.bar_label(bars, texts, padding=4)
+    axes.margins(x=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("training steps per second")
+    axes.set_title(f"SAC on {results.settings}\n{results.machine['cpu']}", fontsize=10, loc="left")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def _tables(results: Results) -> dict[str, list[list[str]]]:
+    """Return the rows of each table, the header first."""
+    names = [*results.peers]
+    header = ["", *(results.peers[name].label for name in names)]
+    comparison = [header]
+    for label, measurement, show in _ROWS:
+        comparison.append([label, *(_cell(results, name, measurement, show) for name in names)])
+
+    budgets = {name: budget for name in names if (budget := results.peers[name].budget())}
+    parts = list(dict.fromkeys(part for budget in budgets.values() for part in budget))
+    steps = [["", *(results.peers[name].label for name in budgets)]]
+    for part in sorted(parts, key="total".__eq__):  # at the end
+        steps.append([part, *(_optional(budget.get(part), _number) for budget in budgets.values())])
+    return {str(results.settings): comparison, "microseconds per environment step": steps}
+
+
+def _cell(results: Results, name: str, measurement: str, show: Callable[[float], str]) -> str:
+    text = _optional(results.median(name, measurement), show)
+    advantage = results.advantage(name, measurement)
+    # The fraction of the peak says the same as the line above it.
+    if advantage is None or name == next(iter(results.peers)) or measurement == "fraction_of_peak":
+        return text
+    return f"{text} ({_ratio(advantage)})"
+
+
+def _optional(value: float | None, show: Callable[[float], str]) -> str:
+    return _NOT_MEASURED if value is None else show(value)
+
+
+def _footnote(results: Results) -> str:
+    settings, machine = results.settings, results.machine
+    versions = ", ".join(f"{peer.label} {peer.version}" for peer in results.peers.values())
+    return (
+        f"Medians of {settings.rounds} alternating rounds of {settings.steps:,} steps; (2.0x) means that TinySAC is "
+        f"twice as good. A gradient step takes {results.update_flops / 1e6:,.0f} MFLOP, the FMA peak is "
+        f"{median(results.peak_flops) / 1e9:,.0f} GFLOP/s. {machine['cpu']}, {settings.threads} of "
+        f"{machine['cores']} cores, {machine['compiler']}. {versions}."
+    )

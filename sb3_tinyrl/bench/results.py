@@ -1,0 +1,94 @@
+"""What came out of a benchmark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from sb3_tinyrl.bench.settings import Settings
+
+#: Measurements where less is better.
+_COSTS = frozenset({"predict_microseconds", "overhead_microseconds", "peak_memory", "cold", "warm"})
+
+
+@dataclass
+class PeerResults:
+    """One peer: measurements of each round, and what is measured once.
+
+    :param rounds: one list for each measurement
+    :param budgets: one for each round: microseconds in an environment step, by where they go
+    :param compile_seconds: ``cold`` and ``warm``, as far as they apply
+    :param peak_memory: bytes
+    """
+
+    label: str
+    version: str
+    rounds: dict[str, list[float]] = field(default_factory=dict)
+    budgets: list[dict[str, float]] = field(default_factory=list)
+    compile_seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory: int | None = None
+
+    def add(self, measurement: str, value: Any) -> None:
+        """Take in what the peer's method of that name returned."""
+        if measurement == "set_up":
+            self.compile_seconds = value
+        elif measurement == "peak_memory":
+            self.peak_memory = value
+        elif measurement == "budget":
+            self.budgets.append(value)
+            overhead = value["total"] - value["environment"] - value["gradient steps"]
+            self.rounds.setdefault("overhead_microseconds", []).append(overhead)
+        else:
+            self.rounds.setdefault(measurement, []).append(value)
+
+    def budget(self) -> dict[str, float]:
+        """The medians over all rounds."""
+        parts = self.budgets[0] if self.budgets else {}
+        return {part: median(budget[part] for budget in self.budgets) for part in parts}
+
+
+@dataclass
+class Results:
+    """All peers.
+
+    :param machine: on what they ran
+    :param update_flops: floating-point operations in the matrix products of one gradient step
+    :param peak_flops: floating-point operations per second that the cores used can do, in each round
+    :param peers: by name; the first is the one the others are compared with
+    :param failures: why a peer is missing, by name
+    """
+
+    settings: Settings
+    command: str
+    machine: dict[str, Any]
+    update_flops: int
+    peak_flops: list[float] = field(default_factory=list)
+    peers: dict[str, PeerResults] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def values(self, peer: str, measurement: str) -> list[float]:
+        """One value for each round, or one in all; none where it was not measured."""
+        results = self.peers[peer]
+        if measurement == "fraction_of_peak":
+            rates = results.rounds.get("updates_per_second")
+            pairs = zip(rates, self.peak_flops, strict=True) if rates else ()
+            return [rate * self.update_flops / peak for rate, peak in pairs]
+        if measurement == "peak_memory":
+            return [] if results.peak_memory is None else [results.peak_memory]
+        if measurement in ("cold", "warm"):
+            return [results.compile_seconds[measurement]] if measurement in results.compile_seconds else []
+        return results.rounds.get(measurement, [])
+
+    def median(self, peer: str, measurement: str) -> float | None:
+        """The median over the rounds."""
+        values = self.values(peer, measurement)
+        return median(values) if values else None
+
+    def advantage(self, peer: str, measurement: str) -> float | None:
+        """How many times better the first peer is: the median over the ratios of each round."""
+        first, others = self.values(next(iter(self.peers)), measurement), self.values(peer, measurement)
+        if not first or not others:
+            return None
+        ratios = [a / b for a, b in zip(first, others, strict=True)]
+        return median(1 / ratio for ratio in ratios) if measurement in _COSTS else median(ratios)

@@ -1,0 +1,62 @@
+"""A peer that fails says why, and takes nobody along."""
+
+from pathlib import Path
+
+import pytest
+
+from sb3_tinyrl.bench import rounds
+from sb3_tinyrl.bench.peers import PEERS
+from sb3_tinyrl.bench.process import PeerError, PeerProcess
+from sb3_tinyrl.bench.results import Results
+from sb3_tinyrl.bench.settings import Settings
+
+SETTINGS = Settings("Pendulum-v1", (8, 8), batch_size=8, train_freq=1, gradient_steps=1, threads=1, rounds=1, steps=20)
+
+
+def test_exception_in_a_measurement(tmp_path: Path):
+    with PeerProcess("sb3", SETTINGS, tmp_path / "sb3") as process:
+        with pytest.raises(PeerError, match=r"AttributeError.*model"):
+            process.ask("steps_per_second")  # before it was set up
+        assert process.ask("peak_memory") > 0
+
+
+def test_end_of_the_process(tmp_path: Path):
+    with (
+        PeerProcess("no such peer", SETTINGS, tmp_path / "peer") as process,
+        pytest.raises(PeerError, match=r"status 1(.|\n)*KeyError: 'no such peer'"),
+    ):
+        process.ask("set_up")
+
+
+def test_peer_that_fails_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # A package that can't be imported stands in for one that is broken.
+    (tmp_path / "sbx.py").write_text("raise ImportError('broken')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    results = Results(SETTINGS, command="", machine={}, update_flops=1)
+    announced: list[str] = []
+    rounds.run(results, ["tiny", "sbx"], tmp_path, announced.append)
+
+    assert [*results.peers] == ["tiny"]
+    assert "broken" in results.failures["sbx"]
+    assert results.median("tiny", "steps_per_second") > 0
+    assert len(announced) == rounds.n_measurements(["tiny", "sbx"], 1)
+
+
+def test_no_peer_brings_torch_where_it_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # RLtools' wrapper refuses to work beside torch. A stand-in, since the real one compiles for half a minute.
+    (tmp_path / "rltools.py").write_text(
+        "import sys, types\n"
+        "def SAC(make_env, **parameters):\n"
+        "    assert 'torch' not in sys.modules\n"
+        "    assert parameters['ACTOR_NUM_LAYERS'] == 3 and make_env().action_space.high == 1\n"
+        "    return types.SimpleNamespace(State=State)\n"
+        "class State:\n"
+        "    def __init__(self, seed): pass\n"
+        "    def step(self): pass\n"
+        "    def action(self, observation): pass\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with PeerProcess("rltools", SETTINGS, tmp_path / "rltools") as process:
+        assert process.ask("set_up")["cold"] > 0
+        for measurement in PEERS["rltools"].measurements:
+            assert process.ask(measurement) > 0

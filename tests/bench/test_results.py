@@ -1,0 +1,97 @@
+"""Medians, ratios and how they are shown, with numbers that can be checked by eye."""
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sb3_tinyrl.bench import report
+from sb3_tinyrl.bench.results import PeerResults, Results
+from sb3_tinyrl.bench.settings import Settings
+
+
+@pytest.fixture
+def results() -> Results:
+    settings = Settings(
+        "Env-v0", (64, 32), batch_size=100, train_freq=2, gradient_steps=4, threads=1, rounds=3, steps=1000
+    )
+    results = Results(
+        settings,
+        command="python -m sb3_tinyrl bench",
+        machine={"cpu": "Abacus", "cores": 4, "compiler": "cc 1.0"},
+        update_flops=1_000_000,
+        peak_flops=[1e9, 2e9, 4e9],
+    )
+    budget = {"environment": 20.0, "acting": 3.0, "gradient steps": 900.0, "everything else": 7.0, "total": 930.0}
+    for name, label, speed in (("tiny", "Ours", (400, 100, 300)), ("sb3", "Theirs", (100, 50, 30))):
+        peer = results.peers[name] = PeerResults(label, "1.2")
+        peer.add("set_up", {"cold": 4.0} if name == "tiny" else {})
+        for steps_per_second in speed:
+            peer.add("steps_per_second", steps_per_second)
+            peer.add("updates_per_second", 2 * steps_per_second)
+            peer.add("predict_microseconds", 1e6 / steps_per_second)
+            peer.add("budget", budget)
+        peer.add("peak_memory", 250_000_000 if name == "tiny" else None)
+    return results
+
+
+def test_ratios_are_taken_within_each_round(results: Results):
+    assert results.median("tiny", "steps_per_second") == 300
+    assert results.median("sb3", "steps_per_second") == 50
+    assert results.advantage("sb3", "steps_per_second") == 4  # of 4, 2 and 10; the medians' ratio would be 6
+    assert results.advantage("tiny", "steps_per_second") == 1
+
+
+def test_less_is_better_for_costs(results: Results):
+    assert results.advantage("sb3", "predict_microseconds") == pytest.approx(4)
+
+
+def test_fraction_of_peak_is_of_the_same_round(results: Results):
+    assert results.values("tiny", "fraction_of_peak") == [0.8, 0.1, 0.15]
+
+
+def test_overhead_is_all_but_environment_and_gradient_steps(results: Results):
+    assert results.median("tiny", "overhead_microseconds") == 10
+
+
+def test_what_was_not_measured_has_no_value(results: Results):
+    del results.peers["sb3"].rounds["updates_per_second"]
+    assert results.median("sb3", "updates_per_second") is None
+    assert results.median("sb3", "fraction_of_peak") is None
+    assert results.median("sb3", "cold") is None
+    assert results.median("sb3", "peak_memory") is None
+    assert results.advantage("sb3", "peak_memory") is None
+
+
+def test_tables(results: Results, tmp_path: Path):
+    report.write_markdown(results, tmp_path / "benchmark.md")
+    markdown = (tmp_path / "benchmark.md").read_text()
+    assert "**Env-v0, nets [64,32], batch 100, 4 gradient steps every 2 steps, 1 thread**" in markdown
+    assert "|  | Ours | Theirs |\n| --- | ---: | ---: |\n" in markdown
+    assert "| steps/s, end to end | 300 | 50.0 (4.0x) |" in markdown
+    assert "| of the FMA peak | 15% | 5% |" in markdown
+    assert "| compile, cold, s | 4.0 | - |" in markdown
+    assert "| peak memory, MB | 250 | - |" in markdown
+    assert markdown.index("| everything else | 7.00 | 7.00 |") < markdown.index("| total | 930 | 930 |")
+    assert "Abacus, 1 of 4 cores, cc 1.0. Ours 1.2, Theirs 1.2. Command: `python -m sb3_tinyrl bench`." in markdown
+
+
+def test_missing_peers_are_named(results: Results):
+    results.failures["sbx"] = "its process ended"
+    console = Console(record=True, width=200)
+    report.print_tables(results, console)
+    assert "sbx is missing: its process ended" in console.export_text()
+
+
+def test_json_is_complete(results: Results, tmp_path: Path):
+    report.write_json(results, tmp_path / "benchmark.json")
+    content = json.loads((tmp_path / "benchmark.json").read_text())
+    assert content["settings"]["net_arch"] == [64, 32]
+    assert content["peers"]["sb3"]["rounds"]["steps_per_second"] == [100, 50, 30]
+    assert content["median"]["sb3"]["steps_per_second"] == 50
+    assert content["advantage"]["sb3"]["steps_per_second"] == 4
+
+
+def test_settings_survive_json(results: Results):
+    assert Settings.from_json(results.settings.to_json()) == results.settings

@@ -1,0 +1,79 @@
+"""The examples run as users run them: as scripts, in processes of their own."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stable_baselines3 import SAC
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name: str, *arguments: object) -> str:
+    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def number(label: str, output: str) -> float:
+    match = re.search(rf"{label} +(-?[\d.]+)", output)
+    assert match, output
+    return float(match[1])
+
+
+def test_quickstart_leaves_model_run_and_picture(tmp_path: Path):
+    folder = tmp_path / "my runs"
+    output = run("quickstart.py", "--timesteps", 300, "--output", folder)
+
+    assert number("mean return before", output) < -500
+    assert number("mean return after", output) < 0
+    assert number("steps per second", output) > 0
+    for path in (folder / "model.zip", folder / "tensorboard" / "SAC_1", folder / "learning_curve.png"):
+        assert path.exists()
+        assert str(path) in output
+    assert f"tensorboard --logdir '{folder / 'tensorboard'}'" in output
+    assert SAC.load(folder / "model.zip").num_timesteps == 300
+    assert (folder / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_quickstart_needs_no_complete_episode(tmp_path: Path):
+    run("quickstart.py", "--timesteps", 50, "--output", tmp_path)
+    assert (tmp_path / "learning_curve.png").exists()
+
+
+@pytest.mark.slow
+def test_quickstart_solves_pendulum(tmp_path: Path):
+    output = run("quickstart.py", "--output", tmp_path)
+    assert number("mean return after", output) > -250
+
+
+def test_learning_curve_is_resumed(tmp_path: Path):
+    arguments = ("--env", "Pendulum-v1", "--timesteps", 120, "--evaluations", 2, "--episodes", 1, "--threads", 1)
+    path = tmp_path / "learning_curve.json"
+
+    run("learning_curve.py", *arguments, "--seeds", 0, "--output", tmp_path)
+    first = json.loads(path.read_text())
+    output = run("learning_curve.py", *arguments, "--seeds", 0, 1, "--output", tmp_path)
+    both = json.loads(path.read_text())
+
+    assert output.count("done before") == 2
+    assert [*first["runs"]] == ["TinySAC, seed 0", "SAC (SB3), seed 0"]
+    assert {run_id: both["runs"][run_id] for run_id in first["runs"]} == first["runs"]
+    assert len(both["runs"]) == 4
+    for result in both["runs"].values():
+        assert result["steps"] == [0, 60, 120]
+        assert result["seconds"] == sorted(result["seconds"])
+        assert len(result["returns"]) == 3
+    assert (tmp_path / "learning_curve.png").exists()
+
+
+def test_learning_curves_of_different_budgets_are_kept_apart(tmp_path: Path):
+    (tmp_path / "learning_curve.json").write_text('{"budget": {"env": "Walker2d-v5"}, "runs": {}}')
+    command = [sys.executable, str(EXAMPLES / "learning_curve.py"), "--output", str(tmp_path)]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 2
+    assert "choose another --output" in process.stderr
