@@ -19,11 +19,14 @@ namespace rl_tools::nn_models::panel_mlp {
         T one_minus_tau;
     };
 
+    template <std::size_t LAYER, typename SPEC>
+    constexpr ActivationFunction ACTIVATION =
+        SPEC::is_head(LAYER) ? ActivationFunction::IDENTITY : ActivationFunction::RELU;
+
     template <typename SPEC, std::size_t N_PANELS, std::size_t... LAYER>
     void forward(const Parameters<SPEC>& parameters, Activations<SPEC, N_PANELS>& activations, std::size_t p,
                  std::index_sequence<LAYER...>) {
-        (dense::forward<SPEC::input_dim(LAYER), SPEC::output_dim(LAYER),
-                        SPEC::is_head(LAYER) ? ActivationFunction::IDENTITY : ActivationFunction::RELU>(
+        (dense::forward<SPEC::input_dim(LAYER), SPEC::output_dim(LAYER), ACTIVATION<LAYER, SPEC>>(
              parameters.layers[LAYER].weights.value, parameters.layers[LAYER].biases.value,
              activations.template layer_input<LAYER>(p), activations.template layer_output<LAYER>(p)),
          ...);
@@ -34,6 +37,23 @@ namespace rl_tools::nn_models::panel_mlp {
     void forward(devices::CPU_SIMD<DEVICE_SPEC>&, const Parameters<SPEC>& parameters,
                  Activations<SPEC, N_PANELS>& activations, std::size_t p) {
         forward(parameters, activations, p, std::make_index_sequence<SPEC::N_LAYERS>{});
+    }
+
+    template <typename SPEC, std::size_t... LAYER>
+    void forward_sample(const Parameters<SPEC>& parameters, Activations<SPEC, 1>& activations,
+                        std::index_sequence<LAYER...>) {
+        (dense::forward_sample<SPEC::input_dim(LAYER), SPEC::output_dim(LAYER), ACTIVATION<LAYER, SPEC>>(
+             parameters.layers[LAYER].weights.value, parameters.layers[LAYER].biases.value,
+             activations.template layer_input<LAYER>(0), activations.template layer_output<LAYER>(0)),
+         ...);
+    }
+
+    // The same for a single sample, feature behind feature at the beginning of input and layers. Each head begins where
+    // its panel would.
+    template <typename DEVICE_SPEC, typename SPEC>
+    void forward_sample(devices::CPU_SIMD<DEVICE_SPEC>&, const Parameters<SPEC>& parameters,
+                        Activations<SPEC, 1>& activations) {
+        forward_sample(parameters, activations, std::make_index_sequence<SPEC::N_LAYERS>{});
     }
 
     // Here and below: without hidden layers there is nothing to do, and g++ complains of unused parameters.

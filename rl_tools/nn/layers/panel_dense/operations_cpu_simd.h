@@ -39,6 +39,41 @@ namespace rl_tools::nn::layers::panel_dense {
             });
     }
 
+    // W[ROWS][IN] x[IN] + b[ROWS], the sums of several rows at a time so that none waits for itself.
+    template <std::size_t IN, std::size_t ROWS, ActivationFunction F, typename T>
+    RL_TOOLS_INLINE void forward_sample_rows(const T* weights, const T* biases, const T* x, T* y) {
+        constexpr std::size_t LANES = utils::simd::LANES<T>;
+        constexpr std::size_t N_VECTORISED = IN / LANES * LANES;
+        utils::simd::Vector<T> sums[ROWS] = {};
+        for (std::size_t k = 0; k < N_VECTORISED; k += LANES) {
+            const utils::simd::Vector<T> inputs = utils::simd::load(x + k);
+            for (std::size_t row = 0; row < ROWS; row++) {
+                sums[row] = sums[row] + utils::simd::load(weights + row * IN + k) * inputs;
+            }
+        }
+        for (std::size_t row = 0; row < ROWS; row++) {
+            T sum = biases[row] + utils::simd::sum<T>(sums[row]);
+            for (std::size_t k = N_VECTORISED; k < IN; k++) {
+                sum += weights[row * IN + k] * x[k];
+            }
+            y[row] = F == ActivationFunction::RELU && sum < 0 ? T{0} : sum;
+        }
+    }
+
+    // y[OUT] = f(W[OUT][IN] x[IN] + b[OUT]) for a single sample.
+    template <std::size_t IN, std::size_t OUT, ActivationFunction F, typename T>
+    RL_TOOLS_NOINLINE void forward_sample(const T* weights, const T* biases, const T* x, T* y) {
+        constexpr std::size_t ROWS = 4;
+        constexpr std::size_t REST = OUT % ROWS;
+        for (std::size_t row = 0; row < OUT - REST; row += ROWS) {
+            forward_sample_rows<IN, ROWS, F>(weights + row * IN, biases + row, x, y + row);
+        }
+        if constexpr (REST > 0) {
+            constexpr std::size_t ROW = OUT - REST;
+            forward_sample_rows<IN, REST, F>(weights + ROW * IN, biases + ROW, x, y + ROW);
+        }
+    }
+
     // d_x[IN][:] = W^T[IN][OUT] d_y[OUT][:], through the ReLU that made x. `TRANSPOSED_DIM` elements lie between two
     // rows of W^T.
     template <std::size_t IN, std::size_t OUT, std::size_t TRANSPOSED_DIM, ActivationFunction F_BELOW, typename T>

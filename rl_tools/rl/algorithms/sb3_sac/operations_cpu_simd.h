@@ -26,6 +26,11 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         return log_value ? std::exp(*log_value) : static_cast<T>(parameters.entropy_coefficient);
     }
 
+    template <typename DEVICE_SPEC, typename T>
+    T clip_log_std(const devices::CPU_SIMD<DEVICE_SPEC>& device, T log_std) {
+        return math::clamp(device.math, log_std, LOG_STD_MIN<T>, LOG_STD_MAX<T>);
+    }
+
     // a = tanh(u), u = mean + sigma epsilon, sigma = exp(clip(log_std))
     // log pi = sum over dimensions of -(u - mean)^2 / (2 sigma^2) - log sigma - log(2 pi) / 2 - log(1 - a^2 +
     // 1e-6)
@@ -42,7 +47,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         }
         for (std::size_t i = 0; i < N; i++) {
             const T mean = output[i];
-            const T log_std = math::clamp(device.math, output[N + i], LOG_STD_MIN<T>, LOG_STD_MAX<T>);
+            const T log_std = clip_log_std(device, output[N + i]);
             const T sigma = math::exp(device.math, log_std);
             const T u = mean + sigma * policy.noise[i];
             const T deviation = u - mean;
@@ -397,30 +402,22 @@ namespace rl_tools::rl::algorithms::sb3_sac {
              const typename SPEC::OBSERVATION* observations, std::size_t n, const philox::Engine& engine,
              bool deterministic, Scratch<SPEC>& scratch, float* actions) {
         using T = typename SPEC::T;
-        constexpr std::size_t SIZE = SPEC::SIZE;
-        auto& local = scratch.evaluation;
-        for (std::size_t first = 0; first < n; first += SIZE) {
-            const std::size_t n_lanes = n - first < SIZE ? n - first : SIZE;
-            clear_padding<SPEC::OBSERVATION_DIM, SIZE>(local.actor.input(0), n_lanes);
-            clear_padding<SPEC::ACTION_DIM, SIZE>(local.policy.noise, deterministic ? 0 : n_lanes);
-            for (std::size_t lane = 0; lane < n_lanes; lane++) {
-                for (std::size_t i = 0; i < SPEC::OBSERVATION_DIM; i++) {
-                    local.actor.input(0)[i * SIZE + lane] =
-                        static_cast<T>(static_cast<float>(observations[(first + lane) * SPEC::OBSERVATION_DIM + i]));
-                }
-                if (!deterministic) {
-                    philox::normal<SPEC::ACTION_DIM>(device.math, engine, philox::Stream::EXPLORATION_NOISE,
-                                                     static_cast<std::uint32_t>(first + lane),
-                                                     local.policy.noise + lane, SIZE);
-                }
+        auto& actor = scratch.evaluation.actor;
+        const T* mean = actor.template layer_output<SPEC::ACTOR::N_HIDDEN>(0);
+        const T* log_std = actor.template layer_output<SPEC::ACTOR::N_HIDDEN + 1>(0);
+        for (std::size_t sample = 0; sample < n; sample++) {
+            for (std::size_t i = 0; i < SPEC::OBSERVATION_DIM; i++) {
+                actor.input(0)[i] = static_cast<T>(static_cast<float>(*observations++));
             }
-            forward(device, networks.actor, local.actor, 0);
-            sample_action(device, local.actor.output(0), local.policy);
-            for (std::size_t lane = 0; lane < n_lanes; lane++) {
-                for (std::size_t i = 0; i < SPEC::ACTION_DIM; i++) {
-                    actions[(first + lane) * SPEC::ACTION_DIM + i] =
-                        static_cast<float>(local.policy.action[i * SIZE + lane]);
-                }
+            forward_sample(device, networks.actor, actor);
+            T noise[SPEC::ACTION_DIM] = {};
+            if (!deterministic) {
+                philox::normal<SPEC::ACTION_DIM>(device.math, engine, philox::Stream::EXPLORATION_NOISE,
+                                                 static_cast<std::uint32_t>(sample), noise, 1);
+            }
+            for (std::size_t i = 0; i < SPEC::ACTION_DIM; i++) {
+                const T u = mean[i] + math::exp(device.math, clip_log_std(device, log_std[i])) * noise[i];
+                *actions++ = static_cast<float>(math::tanh(device.math, u));
             }
         }
     }
