@@ -23,7 +23,7 @@ ENV_ID = "Pendulum-v1"
 EVALUATION_EPISODES = 20
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("--timesteps", type=int, default=10_000, help="environment steps to train for (default: 10000)")
+parser.add_argument("--timesteps", type=int, default=8_000, help="environment steps to train for (default: 8000)")
 parser.add_argument("--output", type=Path, default=Path("runs/quickstart"), help="folder for what the run leaves")
 args = parser.parse_args()
 args.output.mkdir(parents=True, exist_ok=True)

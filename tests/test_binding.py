@@ -122,6 +122,13 @@ def assign_strided_data(model: TinySAC) -> None:
         assert not parameter.is_contiguous() or parameter.numel() == 1
 
 
+def replace_entropy_coefficient(model: TinySAC) -> None:
+    old, optimizer = model.log_ent_coef, model.ent_coef_optimizer
+    model.log_ent_coef = old.detach().clone().requires_grad_(True)
+    optimizer.param_groups[0]["params"] = [model.log_ent_coef]
+    optimizer.state[model.log_ent_coef] = optimizer.state.pop(old)
+
+
 def new_buffer(model: TinySAC) -> None:
     old = model.replay_buffer
     buffer = ReplayBuffer(old.buffer_size, old.observation_space, old.action_space, device="cpu")
@@ -142,7 +149,7 @@ def zip_buffer(model: TinySAC, folder: Path) -> None:
 
 MOVES: list[Callable[..., None]] = [
     load_optimizers, replace_moments, replace_moments_of_one, replace_optimizer, move_policy, assign_data,
-    assign_strided_data, new_buffer, new_buffer_array,
+    assign_strided_data, replace_entropy_coefficient, new_buffer, new_buffer_array,
 ]  # fmt: skip
 
 

@@ -312,6 +312,31 @@ def test_a_forked_child_trains_on_as_its_parent_does(n_threads: int, n_steps: in
     np.testing.assert_equal(second_in_child, goes_on(model))
 
 
+def n_threads_of_this_process() -> int:
+    gc.collect()  # a model and its callbacks refer to each other
+    return len(os.listdir("/proc/self/task"))
+
+
+COUNTS_THREADS = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads in /proc")
+
+
+@COUNTS_THREADS
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_starts_threads_of_its_own() -> None:
+    model = make(n_threads=3).learn(40)
+    with forked(lambda: (goes_on(model), n_threads_of_this_process())[1]) as result:
+        assert result() == 3
+
+
+@COUNTS_THREADS
+def test_a_model_that_is_gone_leaves_no_threads() -> None:
+    before = n_threads_of_this_process()
+    model = make(env=Scripted(), n_threads=4).learn(40)
+    assert n_threads_of_this_process() == before + 3
+    del model
+    assert n_threads_of_this_process() == before
+
+
 def test_a_child_forked_from_within_learn_ends_where_its_parent_does(tmp_path: Path) -> None:
     """And where this process does. With torch's and the kernel's own numbers of threads, as in a user's script."""
     run_python(
@@ -374,17 +399,3 @@ def test_several_models_share_a_kernel_and_take_turns() -> None:
         for _ in range(3):
             reference.learn(20, reset_num_timesteps=False)
         assert not differences(state(model), state(reference))
-
-
-def n_threads_of_this_process() -> int:
-    gc.collect()  # a model and its callbacks refer to each other
-    return len(os.listdir("/proc/self/task"))
-
-
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads in /proc")
-def test_a_model_that_is_gone_leaves_no_threads() -> None:
-    before = n_threads_of_this_process()
-    model = make(env=Scripted(), n_threads=4).learn(40)
-    assert n_threads_of_this_process() == before + 3
-    del model
-    assert n_threads_of_this_process() == before

@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 import tempfile
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +109,19 @@ def _measure(arguments: argparse.Namespace, console: Console) -> Results:
         ),
     )
     # Redrawn once a second: the display must not take part in the race.
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with (
         Progress(*columns, console=console, refresh_per_second=1, transient=True) as progress,
         tempfile.TemporaryDirectory(prefix="sb3_tinyrl_bench") as folder,
     ):
-        # One more than is done while something is under way.
-        task = progress.add_task("", total=rounds.n_measurements(names, settings.rounds), completed=-1)
-        rounds.run(results, names, Path(folder), lambda what: progress.update(task, advance=1, description=what))
+        task = progress.add_task("FMA peak: compile", total=rounds.n_measurements(names, settings.rounds))
+        n_done = count()
+        rounds.run(
+            results,
+            names,
+            Path(folder),
+            lambda coming: progress.update(task, completed=next(n_done), description=coming),
+        )
     return results
 
 

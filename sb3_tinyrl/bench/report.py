@@ -137,8 +137,8 @@ def _footnote(results: Results) -> str:
     settings, machine = results.settings, results.machine
     versions = ", ".join(f"{peer.label} {peer.version}" for peer in results.peers.values())
     return (
-        f"Medians of {settings.rounds} alternating rounds of {settings.steps:,} steps; (2.0x) means that TinySAC is "
-        f"twice as good. A gradient step takes {results.update_flops / 1e6:,.0f} MFLOP, the FMA peak is "
+        f"Medians over alternating rounds ({settings.rounds} of {settings.steps:,} steps); (2.0x) means that TinySAC "
+        f"is twice as good. A gradient step takes {_number(results.update_flops / 1e6)} MFLOP, the FMA peak is "
         f"{median(results.peak_flops) / 1e9:,.0f} GFLOP/s. {machine['cpu']}, {settings.threads} of "
         f"{machine['cores']} cores, {machine['compiler']}. {versions}."
     )
