@@ -14,7 +14,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_tinyrl import TinySAC
 from sb3_tinyrl.support import BUFFER_ARRAYS
@@ -36,8 +36,8 @@ def ornstein_uhlenbeck(n: int = 1) -> ActionNoise:
     return OrnsteinUhlenbeckActionNoise(np.zeros(n), np.full(n, 0.5))
 
 
-def hopper(n_envs: int, vec_env_cls: type[VecEnv] | None = None) -> VecEnv:
-    return make_vec_env("Hopper-v5", n_envs, vec_env_cls=vec_env_cls, env_kwargs={"max_episode_steps": 15})
+def hopper(n_envs: int) -> VecEnv:
+    return make_vec_env("Hopper-v5", n_envs, env_kwargs={"max_episode_steps": 15})
 
 
 # --- warm-up: the same seed takes the same random actions ---
@@ -169,8 +169,7 @@ def test_a_vectorised_environment_without_terminal_observations_is_stored_as_by_
 
 
 def test_environments_in_other_processes() -> None:
-    """With SB3's own way to start them."""
-    env = hopper(2, SubprocVecEnv)
+    env = scripted(2, subprocesses=True)
     try:
         model = make(env=env).learn(100)
         assert (model.num_timesteps, model._n_updates, model.replay_buffer.size()) == (100, 40, 50)
