@@ -11,7 +11,7 @@ from sb3_tinyrl import TinySAC
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_pendulum_is_solved_in_10000_steps(seed: int) -> None:
-    """SB3's SAC reaches RETURNS with the same arguments, seeds and evaluation."""
+    """SB3's SAC reaches -149, -154 and -167 with the same arguments, seeds and evaluation."""
     model = TinySAC(
         "MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [64, 64]}, seed=seed, device="cpu", kernel="native"
     )

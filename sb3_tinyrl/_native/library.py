@@ -18,6 +18,9 @@ from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl._native.spec import KernelSpec
 from sb3_tinyrl._native.thread_count import ThreadCount
 
+#: What ``sb3_sac_abi_version`` in ``sac.cpp`` returns when its functions and structures are the ones below.
+ABI_VERSION = 1
+
 #: Gradient steps in one call: between two calls Python gets to see a KeyboardInterrupt.
 MAX_STEPS = 16
 
@@ -92,6 +95,7 @@ class Losses(ctypes.Structure):
 
 
 _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "sb3_sac_abi_version": (ctypes.c_uint32, ()),
     "sb3_sac_create": (ctypes.c_void_p, (ctypes.c_uint32,)),
     "sb3_sac_destroy": (None, (ctypes.c_void_p,)),
     "sb3_sac_bind": (None, (ctypes.c_void_p, ctypes.POINTER(Parameter), ctypes.POINTER(Parameter))),
@@ -134,6 +138,21 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 
+def _declare_functions(library: ctypes.CDLL) -> None:
+    try:
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+        version = library.sb3_sac_abi_version()
+    except AttributeError:
+        version = None
+    if version != ABI_VERSION:
+        raise KernelError(
+            f"The folder rl_tools is not the one of this sb3_tinyrl: its C interface has version {version}, expected "
+            f"{ABI_VERSION}. The first rl_tools on sys.path with interface/sb3/sac.cpp is taken; remove the stale copy."
+        )
+
+
 class _Array:
     """An array whose address is known: asking numpy each time costs more than a small call."""
 
@@ -161,9 +180,7 @@ class Kernel:
             self._library = ctypes.CDLL(os.fspath(library))
         except OSError as error:
             raise KernelError(f"The compiled kernel {library} can't be loaded: {error}") from error
-        for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(self._library, name)
-            function.restype, function.argtypes = result, arguments
+        _declare_functions(self._library)
         self._handle = self._library.sb3_sac_create(self._thread_count.largest)
         if not self._handle:
             raise KernelError(

@@ -50,6 +50,11 @@ struct Kernel {
     std::unique_ptr<sac::Scratch<SPEC>[]> scratch;
 };
 
+// To be raised with every change of the functions and structures below; ABI_VERSION in library.py is its twin.
+RL_TOOLS_EXPORT std::uint32_t sb3_sac_abi_version() {
+    return 1;
+}
+
 // Null where memory or threads are not to be had.
 RL_TOOLS_EXPORT Kernel* sb3_sac_create(std::uint32_t n_threads) {
     try {

@@ -1,0 +1,46 @@
+"""What is checked before a library is called."""
+
+import subprocess
+
+import pytest
+
+from sb3_tinyrl._native.compiler import find_compiler
+from sb3_tinyrl._native.errors import KernelError
+from sb3_tinyrl._native.library import Kernel
+from sb3_tinyrl._native.spec import KernelSpec
+
+SPEC = KernelSpec(3, 1, (8,), (8,), batch_size=4)
+
+
+def compile_library(folder, source):
+    (folder / "stale.cpp").write_text(source)
+    library = folder / "stale.so"
+    compiler = find_compiler().command
+    subprocess.run([*compiler, "-shared", "-fPIC", folder / "stale.cpp", "-o", library], check=True, timeout=120)
+    return library
+
+
+@pytest.mark.parametrize(
+    ("source", "version"),
+    [
+        ("int nothing;", "None"),
+        (
+            " ".join(
+                f'extern "C" unsigned sb3_sac_{name}() {{ return 999; }}'
+                for name in ("abi_version", "create", "destroy", "bind", "train", "act", "draw")
+            ),
+            "999",
+        ),
+    ],
+    ids=["none", "another"],
+)
+def test_a_library_from_stale_sources_is_refused(source, version, tmp_path):
+    with pytest.raises(KernelError, match=rf"C interface has version {version}, expected .*remove the stale copy"):
+        Kernel(SPEC, compile_library(tmp_path, source))
+
+
+def test_a_file_that_is_no_library_is_refused(tmp_path):
+    path = tmp_path / "kernel.so"
+    path.write_bytes(b"not a library")
+    with pytest.raises(KernelError, match="can't be loaded"):
+        Kernel(SPEC, path)
