@@ -6,14 +6,15 @@ them; whoever puts them somewhere else is noticed by :meth:`Binding.is_current`.
 
 from __future__ import annotations
 
+import math
 from operator import is_
 
-import numpy as np
 import torch as th
 from stable_baselines3 import SAC
+from torch import nn
 
-from sb3_tinyrl._native.library import Kernel, Parameter, ReplayBufferView
-from sb3_tinyrl.support import BUFFER_ARRAYS, linear_layers
+from sb3_tinyrl._native.library import Kernel, Parameter, StateDependentNoise
+from sb3_tinyrl.support import linear_layers, transitions
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -29,15 +30,12 @@ class Binding:
     """
 
     def __init__(self, model: SAC, kernel: Kernel) -> None:
-        buffer = model.replay_buffer
-        assert buffer is not None
-        arrays = {name: getattr(buffer, name) for name in BUFFER_ARRAYS}
-        for name in BUFFER_ARRAYS:
-            _require_finite(arrays[name][: buffer.size()], name)
         self.kernel = kernel
+        self.transitions = transitions(model, kernel.spec)
         self._objects = self._watched_objects(model)
         self._parameters: list[th.Tensor] = []
 
+        noise = self._state_dependent_noise(model) if model.actor.use_sde else None
         parameters = []
         for name, layers in linear_layers(model).items():
             optimizer = {
@@ -53,18 +51,14 @@ class Binding:
         log_ent_coef = (
             Parameter() if model.log_ent_coef is None else self._parameter(model.log_ent_coef, model.ent_coef_optimizer)
         )
-        kernel.bind(parameters, log_ent_coef)
+        kernel.bind(parameters, log_ent_coef, noise)
         self._addresses = list(map(th.Tensor.data_ptr, self._parameters))
         self._moments = self._watched_moments(model)
 
-        self._buffer_view = ReplayBufferView(
-            **{name: array.ctypes.data for name, array in arrays.items()}, n_environments=buffer.n_envs
-        )
-
-    @staticmethod
-    def _watched_objects(model: SAC) -> tuple[object, ...]:
+    def _watched_objects(self, model: SAC) -> tuple[object, ...]:
         # Module dictionaries rather than attributes: this runs at every step.
-        modules, buffer = model.policy._modules, model.replay_buffer
+        modules = model.policy._modules
+        assert model.replay_buffer is not None
         actor, critic = model.actor, model.critic
         ent_coef_optimizer = model.ent_coef_optimizer
         return (
@@ -79,8 +73,17 @@ class Binding:
             ent_coef_optimizer and ent_coef_optimizer.state,
             model.log_ent_coef,
             model._vec_normalize_env,
-            buffer,
-            *map(vars(buffer).get, BUFFER_ARRAYS),
+            *self.transitions.watched_objects(model.replay_buffer),
+        )
+
+    def _state_dependent_noise(self, model: SAC) -> StateDependentNoise:
+        actor = model.actor
+        assert isinstance(actor.log_std, nn.Parameter)
+        bounds = actor.mu[1] if isinstance(actor.mu, nn.Sequential) else None
+        return StateDependentNoise(
+            log_std=self._parameter(actor.log_std, actor.optimizer),
+            clip_mean=bounds.max_val if isinstance(bounds, nn.Hardtanh) else math.inf,
+            use_expln=actor.use_expln,
         )
 
     def _parameter(self, parameter: th.Tensor, optimizer: th.optim.Optimizer | None) -> Parameter:
@@ -123,19 +126,4 @@ class Binding:
             and len(moments := self._watched_moments(model)) == len(self._moments)
             and all(map(is_, moments, self._moments))
             and list(map(th.Tensor.data_ptr, self._parameters)) == self._addresses
-        )
-
-    def buffer_view(self, size: int) -> ReplayBufferView:
-        """The replay buffer as the kernel sees it, filled up to row ``size``."""
-        self._buffer_view.n_rows = size
-        return self._buffer_view
-
-
-def _require_finite(array: np.ndarray, name: str) -> None:
-    finite = np.isfinite(array)
-    if not finite.all():
-        index = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise ValueError(
-            f"The replay buffer holds {array[index]} in {name} at index {index}; one such value would turn all "
-            "weights into NaN. Find the environment or file it came from and fill the buffer anew."
         )

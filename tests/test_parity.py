@@ -15,9 +15,11 @@ import shlex
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import Pair, make_pair
+from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_tinyrl._native.compiler import find_compiler
 
@@ -86,6 +88,14 @@ def test_float32_steps_equal_sb3_to_rounding(shape):
     assert_equal_to(pair, 0.2, parameter_tolerance=3e-3)
 
 
+class OwnReplayBuffer(ReplayBuffer):
+    """Samples as SB3's does, but nobody can know that."""
+
+
+DICTIONARY = spaces.Dict(
+    position=spaces.Box(-1, 1, (2, 2), np.float64), velocity=spaces.Box(-1, 1, (3,)), gear=spaces.Discrete(4)
+)
+
 FEATURES = {
     "fixed entropy coefficient": dict(ent_coef=0.2),
     "initial entropy coefficient": dict(ent_coef="auto_0.1", target_entropy=-0.5),
@@ -100,6 +110,39 @@ FEATURES = {
     "float64 observations": dict(observation_type=np.float64),
     "integer observations": dict(observation_type=np.int16),
     "shared extractor": dict(policy_kwargs=dict(share_features_extractor=True)),
+    "ten critics": dict(policy_kwargs=dict(n_critics=10)),
+    "no bootstrapping at time limits": dict(replay_buffer_kwargs=dict(handle_timeout_termination=False)),
+    "memory-optimised buffer": dict(
+        optimize_memory_usage=True, replay_buffer_kwargs=dict(handle_timeout_termination=False)
+    ),
+    "full memory-optimised buffer": dict(
+        optimize_memory_usage=True,
+        replay_buffer_kwargs=dict(handle_timeout_termination=False),
+        buffer_size=60,
+        n_envs=2,
+    ),
+    # Powers of one half are exact in float32, in which SB3 adds up these returns.
+    "n steps": dict(n_steps=3, gamma=0.5),
+    "n steps in a full buffer": dict(n_steps=5, gamma=0.5, buffer_size=60, n_envs=2),
+    "normalised observations and rewards": dict(normalize=dict()),
+    "normalised observations": dict(normalize=dict(norm_reward=False, clip_obs=0.5)),
+    "normalised rewards": dict(normalize=dict(norm_obs=False, clip_reward=0.5)),
+    "normalised float64 observations": dict(normalize=dict(), observation_type=np.float64),
+    "normalised n steps": dict(n_steps=3, gamma=0.5, normalize=dict(norm_reward=False)),
+    "images": dict(observation_space=spaces.Box(0, 255, (3, 36, 36), np.uint8)),
+    "matrices": dict(observation_space=spaces.Box(-1, 1, (2, 3), np.float32)),
+    "float16 observations": dict(observation_type=np.float16),
+    "dictionaries": dict(policy="MultiInputPolicy", observation_space=DICTIONARY),
+    "normalised dictionaries": dict(
+        policy="MultiInputPolicy", observation_space=DICTIONARY, normalize=dict(norm_obs_keys=["velocity"])
+    ),
+    "discrete observations": dict(observation_space=spaces.Discrete(5)),
+    "own replay buffer": dict(replay_buffer_class=OwnReplayBuffer),
+    "gSDE": dict(use_sde=True),
+    "gSDE with expln": dict(use_sde=True, policy_kwargs=dict(use_expln=True, log_std_init=0.3)),
+    "gSDE with a wide policy": dict(use_sde=True, policy_kwargs=dict(log_std_init=-0.5, clip_mean=0.05)),
+    "gSDE without clipping": dict(use_sde=True, policy_kwargs=dict(clip_mean=0.0)),
+    "gSDE and a fixed entropy coefficient": dict(use_sde=True, ent_coef=0.1),
 }
 
 
@@ -109,6 +152,14 @@ def test_features_equal_sb3(feature):
     for gradient_steps in (1, 7):
         pair.train(gradient_steps)
         assert_equal_to(pair, 1e-10)
+
+
+def test_images_that_are_not_normalised_equal_sb3():
+    """Numbers up to 255 saturate the policy: see below for why that costs digits."""
+    images = spaces.Box(0, 255, (3, 36, 36), np.uint8)
+    pair = pair_of("one layer", th.float64, observation_space=images, policy_kwargs=dict(normalize_images=False))
+    pair.train(1)
+    assert_equal_to(pair, 1e-6, parameter_tolerance=1e-8)
 
 
 def test_learning_rate_schedule_equals_sb3():
@@ -187,3 +238,19 @@ def test_any_shape_equals_sb3(observation_dim, action_dim, pi, qf, batch_size):
     )
     pair.train(3)
     assert_equal_to(pair, 1e-10)
+
+
+@pytest.mark.parametrize("shape", ["smallest", "halfcheetah", "no layer", "unlike"])
+def test_gsde_equals_sb3(shape):
+    pair = pair_of(shape, th.float64, use_sde=True)
+    for gradient_steps in (1, 9):
+        pair.train(gradient_steps)
+        assert_equal_to(pair, 1e-10)
+
+
+@pytest.mark.parametrize("shape", ["smallest", "halfcheetah"])
+def test_gsde_in_float32_equals_sb3_to_rounding(shape):
+    pair = pair_of(shape, th.float32, use_sde=True)
+    for gradient_steps in (1, 9):
+        pair.train(gradient_steps)
+        assert_equal_to(pair, 2e-4, parameter_tolerance=3e-5)

@@ -24,6 +24,8 @@ class KernelSpec:
     :param batch_size: transitions in a gradient step
     :param observation_type: data type of the replay buffer's observations
     :param scalar_type: data type of the networks
+    :param use_sde: whether actions are explored with state-dependent noise (gSDE)
+    :param observation_divisor: what observations are divided by, 255 for images
     :raises TypeError: when a size is no integer, or the layers are no tuple
     :raises ValueError: when a size is below 1, or there is no such data type
     """
@@ -36,14 +38,21 @@ class KernelSpec:
     batch_size: int = 256
     observation_type: str = "float32"
     scalar_type: str = "float32"
+    use_sde: bool = False
+    observation_divisor: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("observation_dim", "action_dim", "n_critics", "batch_size"):
+        for name in ("observation_dim", "action_dim", "n_critics", "batch_size", "observation_divisor"):
             _require_size(name, getattr(self, name))
         for name in ("actor_layers", "critic_layers"):
             _require_layers(name, getattr(self, name))
         _require_choice("observation_type", self.observation_type, _OBSERVATIONS)
         _require_choice("scalar_type", self.scalar_type, _SCALARS)
+
+    @property
+    def latent_dim(self) -> int:
+        """Width of what the actor's heads read."""
+        return self.actor_layers[-1] if self.actor_layers else self.observation_dim
 
     def header(self) -> str:
         """Return the text of ``kernel_spec.h``, which the kernel's source includes."""
@@ -63,6 +72,8 @@ namespace rl_tools::kernel_spec {{
     constexpr TI BATCH_SIZE = {self.batch_size};
     using ACTOR_LAYERS = std::index_sequence<{", ".join(map(str, self.actor_layers))}>;
     using CRITIC_LAYERS = std::index_sequence<{", ".join(map(str, self.critic_layers))}>;
+    constexpr bool USE_SDE = {str(self.use_sde).lower()};
+    constexpr TI OBSERVATION_DIVISOR = {self.observation_divisor};
 }}
 """
 

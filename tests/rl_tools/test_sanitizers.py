@@ -15,6 +15,10 @@ STRICT = ["-std=c++17", "-O1", "-g", "-march=native", "-pthread", "-Wall", "-Wex
 SPECS = {
     "odd sizes": KernelSpec(5, 3, (17, 33), (31, 18), n_critics=2, batch_size=21, observation_type="float64"),
     "no hidden layers": KernelSpec(2, 9, (), (), n_critics=3, batch_size=1, scalar_type="float64"),
+    "state-dependent noise": KernelSpec(7, 2, (35,), (19,), n_critics=2, batch_size=40, use_sde=True),
+    "images without hidden layers": KernelSpec(
+        9, 3, (), (8,), batch_size=17, observation_type="uint8", use_sde=True, observation_divisor=255
+    ),
     "several panels": KernelSpec(20, 1, (32,), (16, 16, 16), n_critics=1, batch_size=50),
 }
 

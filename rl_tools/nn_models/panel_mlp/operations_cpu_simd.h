@@ -48,12 +48,12 @@ namespace rl_tools::nn_models::panel_mlp {
          ...);
     }
 
-    // The same for a single sample, feature behind feature at the beginning of input and layers. Each head begins where
-    // its panel would.
+    // The same for a single sample and the trained layers, feature behind feature at the beginning of input and layers.
+    // Each head begins where its panel would.
     template <typename DEVICE_SPEC, typename SPEC>
     void forward_sample(devices::CPU_SIMD<DEVICE_SPEC>&, const Parameters<SPEC>& parameters,
                         Activations<SPEC, 1>& activations) {
-        forward_sample(parameters, activations, std::make_index_sequence<SPEC::N_LAYERS>{});
+        forward_sample(parameters, activations, std::make_index_sequence<SPEC::N_TRAINED_LAYERS>{});
     }
 
     // Here and below: without hidden layers there is nothing to do, and g++ complains of unused parameters.
@@ -73,9 +73,17 @@ namespace rl_tools::nn_models::panel_mlp {
         transpose_inputs(activations, p, transposed, std::make_index_sequence<SPEC::N_HIDDEN>{});
     }
 
-    template <std::size_t LAYER, typename SPEC, std::size_t N_PANELS, std::size_t N_GRADIENT_PANELS>
+    // A type of its own rather than a lambda, so that layers of equal shape share their code.
+    template <typename T>
+    struct NoOtherGradient {
+        RL_TOOLS_INLINE panel::Line<T> operator()(std::size_t) const { return dense::constant_line(T{0}); }
+    };
+
+    template <std::size_t LAYER, typename SPEC, std::size_t N_PANELS, std::size_t N_GRADIENT_PANELS,
+              typename OTHER_GRADIENT>
     void backward_layer(TransposedWeights<SPEC>& transposed, Activations<SPEC, N_PANELS>& activations, std::size_t p,
-                        Activations<SPEC, N_GRADIENT_PANELS>& gradients, std::size_t gradient_p) {
+                        Activations<SPEC, N_GRADIENT_PANELS>& gradients, std::size_t gradient_p,
+                        [[maybe_unused]] OTHER_GRADIENT other_gradient) {
         using TRANSPOSED = TransposedWeights<SPEC>;
         constexpr std::size_t FIRST = TRANSPOSED::first_column(LAYER);
         constexpr std::size_t N_COLUMNS = TRANSPOSED::n_columns(LAYER);
@@ -87,20 +95,25 @@ namespace rl_tools::nn_models::panel_mlp {
                                   READS_INPUT ? ActivationFunction::IDENTITY : ActivationFunction::RELU>(
                 transposed.template layer<LAYER>(), gradients.template layer_output<LAYER>(gradient_p),
                 activations.template layer_input<LAYER>(p),
-                gradients.template layer_input<LAYER>(gradient_p) + FIRST * panel::SIZE<typename SPEC::T>);
+                gradients.template layer_input<LAYER>(gradient_p) + FIRST * panel::SIZE<typename SPEC::T>,
+                other_gradient);
         }
         if constexpr (!READS_INPUT) {
-            backward_layer<LAYER - 1>(transposed, activations, p, gradients, gradient_p);
+            backward_layer<LAYER - 1>(transposed, activations, p, gradients, gradient_p,
+                                      NoOtherGradient<typename SPEC::T>{});
         }
     }
 
     // The gradients of panel `p` with respect to all hidden layers and to the last INPUT_GRADIENT_DIM inputs,
     // from that with respect to the output. `gradient_p` is the panel of `gradients` they are kept in.
-    template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS, std::size_t N_GRADIENT_PANELS>
+    // `other_gradient(feature)` is what the features that the heads read receive from elsewhere.
+    template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS, std::size_t N_GRADIENT_PANELS,
+              typename OTHER_GRADIENT = NoOtherGradient<typename SPEC::T>>
     void backward(devices::CPU_SIMD<DEVICE_SPEC>&, TransposedWeights<SPEC>& transposed,
                   Activations<SPEC, N_PANELS>& activations, std::size_t p,
-                  Activations<SPEC, N_GRADIENT_PANELS>& gradients, std::size_t gradient_p) {
-        backward_layer<SPEC::N_HIDDEN>(transposed, activations, p, gradients, gradient_p);
+                  Activations<SPEC, N_GRADIENT_PANELS>& gradients, std::size_t gradient_p,
+                  OTHER_GRADIENT other_gradient = {}) {
+        backward_layer<SPEC::N_HIDDEN>(transposed, activations, p, gradients, gradient_p, other_gradient);
     }
 
     template <std::size_t LAYER, typename SPEC, std::size_t N_PANELS>
@@ -160,8 +173,8 @@ namespace rl_tools::nn_models::panel_mlp {
         transpose(parameters, transposed, std::make_index_sequence<SPEC::N_LAYERS>{});
     }
 
-    // An update is split into tasks of SIZE rows of one hidden layer each, or of one head. Rows rather than columns,
-    // as a row's weights and moments lie one behind the other.
+    // An update is split into tasks of SIZE rows of one hidden layer each, or of one trained head. Rows rather than
+    // columns, as a row's weights and moments lie one behind the other.
     template <typename SPEC>
     constexpr std::size_t n_update_tasks(std::size_t layer) {
         return SPEC::is_head(layer) ? 1 : dense::n_blocks(SPEC::output_dim(layer), panel::SIZE<typename SPEC::T>);
@@ -169,7 +182,7 @@ namespace rl_tools::nn_models::panel_mlp {
     template <typename SPEC>
     constexpr std::size_t n_update_tasks() {
         std::size_t sum = 0;
-        for (std::size_t layer = 0; layer < SPEC::N_LAYERS; layer++) {
+        for (std::size_t layer = 0; layer < SPEC::N_TRAINED_LAYERS; layer++) {
             sum += n_update_tasks<SPEC>(layer);
         }
         return sum;
@@ -185,6 +198,13 @@ namespace rl_tools::nn_models::panel_mlp {
         }
     }
 
+    struct SameInput {
+        template <typename LINE>
+        RL_TOOLS_INLINE LINE operator()(const LINE& x) const {
+            return x;
+        }
+    };
+
     template <std::size_t LAYER, std::size_t ROWS, typename SPEC, std::size_t N_PANELS>
     void update_rows(const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters, Parameters<SPEC>* target,
                      TransposedWeights<SPEC>& transposed_weights, Activations<SPEC, N_PANELS>& activations,
@@ -198,7 +218,7 @@ namespace rl_tools::nn_models::panel_mlp {
 
         if constexpr (SPEC::is_head(LAYER)) {
             dense::weight_gradient_of_few_rows<IN, ROWS, D_Y_DIM, N_PANELS>(
-                d_y, activations.template layer_input<LAYER>(0), scratch.weights);
+                d_y, activations.template layer_input<LAYER>(0), scratch.weights, SameInput{});
         } else {
             dense::weight_gradient<IN, ROWS, D_Y_DIM, N_PANELS>(d_y, transposed_inputs.template layer<LAYER>(),
                                                                 scratch.weights);
@@ -248,16 +268,16 @@ namespace rl_tools::nn_models::panel_mlp {
                 Parameters<SPEC>* target, TransposedWeights<SPEC>& transposed_weights,
                 Activations<SPEC, N_PANELS>& activations, TransposedInputs<SPEC, N_PANELS>& transposed_inputs,
                 Activations<SPEC, N_PANELS>& gradients, UpdateScratch<SPEC>& scratch, std::size_t task) {
-        update(std::make_index_sequence<SPEC::N_LAYERS>{}, rule, parameters, task, target, transposed_weights,
+        update(std::make_index_sequence<SPEC::N_TRAINED_LAYERS>{}, rule, parameters, task, target, transposed_weights,
                activations, transposed_inputs, gradients, scratch);
     }
 
     // Torch counts the steps of each parameter on its own.
     template <typename SPEC>
     void count_step(Parameters<SPEC>& parameters) {
-        for (auto& layer : parameters.layers) {
-            *layer.weights.step += 1;
-            *layer.biases.step += 1;
+        for (std::size_t i = 0; i < SPEC::N_TRAINED_LAYERS; i++) {
+            *parameters.layers[i].weights.step += 1;
+            *parameters.layers[i].biases.step += 1;
         }
     }
 }

@@ -9,17 +9,18 @@
 #include <rl_tools/nn/optimizers/torch_adam/torch_adam.h>
 
 namespace rl_tools::nn_models::panel_mlp {
-    // `INPUT_GRADIENT_DIM` counts the last inputs whose gradient is needed: the actions of a critic.
+    // `INPUT_GRADIENT_DIM` counts the last inputs whose gradient is needed: the actions of a critic. `N_TRAINED_HEADS`
+    // counts the first heads that have an optimiser: the weights of the others belong to somebody else.
     template <typename T_T, std::size_t T_INPUT_DIM, typename T_HIDDEN_DIMS, std::size_t T_N_HEADS,
-              std::size_t T_HEAD_DIM, std::size_t T_INPUT_GRADIENT_DIM>
+              std::size_t T_HEAD_DIM, std::size_t T_INPUT_GRADIENT_DIM, std::size_t T_N_TRAINED_HEADS = T_N_HEADS>
     struct Specification;
 
     template <typename T_T, std::size_t T_INPUT_DIM, std::size_t... T_HIDDEN_DIMS, std::size_t T_N_HEADS,
-              std::size_t T_HEAD_DIM, std::size_t T_INPUT_GRADIENT_DIM>
+              std::size_t T_HEAD_DIM, std::size_t T_INPUT_GRADIENT_DIM, std::size_t T_N_TRAINED_HEADS>
     struct Specification<T_T, T_INPUT_DIM, std::index_sequence<T_HIDDEN_DIMS...>, T_N_HEADS, T_HEAD_DIM,
-                         T_INPUT_GRADIENT_DIM> {
+                         T_INPUT_GRADIENT_DIM, T_N_TRAINED_HEADS> {
         static_assert(T_INPUT_DIM > 0 && T_N_HEADS > 0 && T_HEAD_DIM > 0 && ((T_HIDDEN_DIMS > 0) && ...));
-        static_assert(T_INPUT_GRADIENT_DIM <= T_INPUT_DIM);
+        static_assert(T_INPUT_GRADIENT_DIM <= T_INPUT_DIM && T_N_TRAINED_HEADS <= T_N_HEADS);
         using T = T_T;
         static constexpr std::size_t INPUT_DIM = T_INPUT_DIM;
         static constexpr std::size_t INPUT_GRADIENT_DIM = T_INPUT_GRADIENT_DIM;
@@ -29,6 +30,7 @@ namespace rl_tools::nn_models::panel_mlp {
         static constexpr std::size_t OUTPUT_DIM = N_HEADS * HEAD_DIM;
         // Layers are numbered from the input: the hidden ones, then the heads.
         static constexpr std::size_t N_LAYERS = N_HIDDEN + N_HEADS;
+        static constexpr std::size_t N_TRAINED_LAYERS = N_HIDDEN + T_N_TRAINED_HEADS;
 
       private:
         static constexpr std::size_t WIDTHS[] = {INPUT_DIM, T_HIDDEN_DIMS...};

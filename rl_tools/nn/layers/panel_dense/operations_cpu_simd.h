@@ -74,14 +74,15 @@ namespace rl_tools::nn::layers::panel_dense {
         }
     }
 
-    // d_x[IN][:] = W^T[IN][OUT] d_y[OUT][:], through the ReLU that made x. `TRANSPOSED_DIM` elements lie between two
-    // rows of W^T.
-    template <std::size_t IN, std::size_t OUT, std::size_t TRANSPOSED_DIM, ActivationFunction F_BELOW, typename T>
-    RL_TOOLS_NOINLINE void backward_input(const T* transposed_weights, const T* d_y, const T* x, T* d_x) {
+    // d_x[IN][:] = W^T[IN][OUT] d_y[OUT][:] + other_gradient(IN), through the ReLU that made x. `TRANSPOSED_DIM`
+    // elements lie between two rows of W^T.
+    template <std::size_t IN, std::size_t OUT, std::size_t TRANSPOSED_DIM, ActivationFunction F_BELOW, typename T,
+              typename OTHER_GRADIENT>
+    RL_TOOLS_NOINLINE void backward_input(const T* transposed_weights, const T* d_y, const T* x, T* d_x,
+                                          OTHER_GRADIENT other_gradient) {
         static_assert(F_BELOW == ActivationFunction::RELU || F_BELOW == ActivationFunction::IDENTITY);
         panel::multiply<T, IN, OUT, TRANSPOSED_DIM>(
-            transposed_weights, d_y, 1, 0, [](std::size_t) { return constant_line(T{0}); },
-            [x, d_x](std::size_t row, Line<T> line) {
+            transposed_weights, d_y, 1, 0, other_gradient, [x, d_x](std::size_t row, Line<T> line) {
                 if constexpr (F_BELOW == ActivationFunction::RELU) {
                     const Line<T> y = panel::load_line(x + row * panel::SIZE<T>);
                     for (std::size_t v = 0; v < panel::VECTORS<T>; v++) {
@@ -125,10 +126,10 @@ namespace rl_tools::nn::layers::panel_dense {
         }
     }
 
-    // The same for a layer of few rows, straight from the panels of x: transposing them would cost more than the
-    // products.
-    template <std::size_t IN, std::size_t ROWS, std::size_t D_Y_DIM, std::size_t N_PANELS, typename T>
-    RL_TOOLS_NOINLINE void weight_gradient_of_few_rows(const T* d_y, const T* x, T* d_weights) {
+    // The same for a layer of few rows that reads `input(x)`, straight from the panels of x: transposing them would
+    // cost more than the products.
+    template <std::size_t IN, std::size_t ROWS, std::size_t D_Y_DIM, std::size_t N_PANELS, typename T, typename INPUT>
+    RL_TOOLS_NOINLINE void weight_gradient_of_few_rows(const T* d_y, const T* x, T* d_weights, INPUT input) {
         constexpr std::size_t SIZE = panel::SIZE<T>;
         constexpr std::size_t GROUP = 4;  // sums that are added up at the same time
         static_assert(SIZE % GROUP == 0);
@@ -148,7 +149,8 @@ namespace rl_tools::nn::layers::panel_dense {
                     for (std::size_t p = 0; p < N_PANELS; p++) {
                         const Line<T> d_line = panel::load_line(d_y + (p * D_Y_DIM + row) * SIZE);
                         for (std::size_t i = 0; i < GROUP; i++) {
-                            panel::multiply_accumulate(sum[i], d_line, panel::load_line(feature[i] + p * IN * SIZE));
+                            panel::multiply_accumulate(sum[i], d_line,
+                                                       input(panel::load_line(feature[i] + p * IN * SIZE)));
                         }
                     }
                     for (std::size_t i = 0; i < GROUP; i++) {
