@@ -16,7 +16,7 @@ from stable_baselines3.sac.policies import SACPolicy
 from torch import nn
 
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.spec import KernelSpec
+from sb3_tinyrl._native.spec import Activation, KernelSpec
 
 #: Replay buffer arrays that the kernel reads in place, in the order of its view.
 BUFFER_ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
@@ -26,6 +26,19 @@ _OBSERVATION_TYPES = (
     "float64",
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
 )
+
+#: Activation functions of the kernel, by torch's class: the kernel's name and the attributes that are its constants.
+_ACTIVATIONS: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {
+    nn.Identity: ("IDENTITY", ()),
+    nn.ReLU: ("RELU", ()),
+    nn.Tanh: ("TANH", ()),
+    nn.ELU: ("ELU", ("alpha",)),
+    nn.LeakyReLU: ("LEAKY_RELU", ("negative_slope",)),
+    nn.GELU: ("GELU", ()),
+    nn.SiLU: ("SILU", ()),
+    nn.Sigmoid: ("SIGMOID", ()),
+    nn.Softplus: ("SOFTPLUS", ("beta", "threshold")),
+}
 
 
 class UnsupportedByKernelError(KernelError):
@@ -50,16 +63,23 @@ def linear_layers(model: SAC) -> dict[str, list[nn.Linear]]:
     """The linear layers of each network, in the order of the kernel.
 
     :return: ``"actor"`` (hidden layers, mean, log standard deviation), ``"critic/0"``, ... and ``"target/0"``, ...
-    :raises UnsupportedByKernelError: when a network is anything but linear layers with ReLU between them
+    :raises UnsupportedByKernelError: when a network is anything but linear layers with activation functions between
+        them
     """
+    networks = {name: [_linear(module) for module in modules[::2]] for name, modules in _sequences(model).items()}
     actor = model.policy.actor
-    networks = {"actor": [*_hidden_layers([*actor.latent_pi], "actor"), _linear(actor.mu), _linear(actor.log_std)]}
+    networks["actor"] += [_linear(actor.mu), _linear(actor.log_std)]
+    return networks
+
+
+def _sequences(model: SAC) -> dict[str, list[nn.Module]]:
+    """Linear layers and activation functions in turn, of each network; without the actor's two heads."""
+    sequences = {"actor": [*model.policy.actor.latent_pi]}
     for name, critic in (("critic", model.policy.critic), ("target", model.policy.critic_target)):
         for i, q_network in enumerate(critic.q_networks):
             assert isinstance(q_network, nn.Sequential)
-            *hidden, output = q_network
-            networks[f"{name}/{i}"] = [*_hidden_layers(hidden, name), _linear(output)]
-    return networks
+            sequences[f"{name}/{i}"] = [*q_network]
+    return sequences
 
 
 def _linear(module: nn.Module | nn.Parameter) -> nn.Linear:
@@ -72,14 +92,38 @@ def _linear(module: nn.Module | nn.Parameter) -> nn.Linear:
     return module
 
 
-def _hidden_layers(modules: list[nn.Module], name: str) -> list[nn.Linear]:
-    for activation in modules[1::2]:
-        _require(
-            type(activation) is nn.ReLU,
-            f"the {name}'s activation function is {type(activation).__name__}, the kernel has ReLU only",
-            "leave out activation_fn or pass policy_kwargs=dict(activation_fn=torch.nn.ReLU)",
-        )
-    return [_linear(module) for module in modules[::2]]
+def _activation(model: SAC) -> Activation:
+    activations = {_activation_of(module) for modules in _sequences(model).values() for module in modules[1::2]}
+    _require(
+        len(activations) <= 1,
+        "the hidden layers have different activation functions",
+        "use one for all, as activation_fn does",
+    )
+    return activations.pop() if activations else Activation()
+
+
+def _activation_of(module: nn.Module) -> Activation:
+    # A subclass may choose other constants, but not compute something else.
+    known = (cls for cls in _ACTIVATIONS if isinstance(module, cls) and type(module).forward is cls.forward)
+    cls = next(known, None)
+    _require(
+        cls is not None,
+        f"the activation function is {module}, which the kernel lacks",
+        "pass policy_kwargs=dict(activation_fn=...) with one of torch.nn's "
+        + ", ".join(cls.__name__ for cls in _ACTIVATIONS),
+    )
+    assert cls is not None
+    function, names = _ACTIVATIONS[cls]
+    if isinstance(module, nn.GELU) and module.approximate == "tanh":
+        function = "GELU_TANH"
+    constants = tuple(getattr(module, name) for name in names)
+    _require(
+        all(isinstance(value, (int, float)) and math.isfinite(value) for value in constants)
+        and (function != "SOFTPLUS" or constants[0] > 0),
+        f"the activation function is {module}",
+        f"pass finite numbers as {' and '.join(names)}" + (", beta above zero" if function == "SOFTPLUS" else ""),
+    )
+    return Activation(function, constants)
 
 
 def kernel_spec(model: SAC, batch_size: int) -> KernelSpec:
@@ -100,6 +144,7 @@ def kernel_spec(model: SAC, batch_size: int) -> KernelSpec:
         critic_layers=tuple(layer.out_features for layer in networks["critic/0"][:-1]),
         n_critics=len(model.policy.critic.q_networks),
         batch_size=batch_size,
+        activation=_activation(model),
         observation_type=model.replay_buffer.observations.dtype.name,
         scalar_type=scalar_type,
     )

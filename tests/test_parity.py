@@ -11,6 +11,7 @@ the tight bound, the others to ten steps.
 
 import platform
 import shlex
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import torch as th
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import Pair, make_pair
+from torch import nn
 
 from sb3_tinyrl._native.compiler import find_compiler
 
@@ -109,6 +111,73 @@ def test_features_equal_sb3(feature):
     for gradient_steps in (1, 7):
         pair.train(gradient_steps)
         assert_equal_to(pair, 1e-10)
+
+
+class GentleELU(nn.ELU):
+    """Other constants than torch's, the usual way."""
+
+    def __init__(self) -> None:
+        super().__init__(alpha=0.3)
+
+
+ACTIVATIONS = {
+    "Tanh": nn.Tanh,
+    "ELU": nn.ELU,
+    "ELU of a subclass": GentleELU,
+    "ELU below zero": partial(nn.ELU, alpha=-0.5),
+    "LeakyReLU": partial(nn.LeakyReLU, negative_slope=0.2),
+    "GELU": nn.GELU,
+    "GELU by tanh": partial(nn.GELU, approximate="tanh"),
+    "SiLU": nn.SiLU,
+    "Sigmoid": nn.Sigmoid,
+    "Softplus": partial(nn.Softplus, beta=2.0, threshold=1.0),
+    "Identity": nn.Identity,
+}
+
+
+def activation_pair(name: str, dtype: th.dtype) -> Pair:
+    net_arch = dict(pi=[24], qf=[40, 17])
+    policy_kwargs = dict(net_arch=net_arch, activation_fn=ACTIVATIONS[name])
+    return make_pair(6, 2, dtype, policy_kwargs=policy_kwargs, batch_size=37)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_equal_sb3(name):
+    pair = activation_pair(name, th.float64)
+    for gradient_steps in (1, 9):
+        pair.train(gradient_steps)
+        assert_equal_to(pair, 1e-10)
+    observations = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
+    actions = pair.ours._binding(37).kernel.act(observations, key=0, counter=0, deterministic=True)
+    expected = pair.reference.predict(observations, deterministic=True)[0]
+    np.testing.assert_allclose(actions, pair.reference.policy.scale_action(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["Tanh", "GELU", "Softplus"])
+def test_activations_equal_sb3_to_rounding(name):
+    pair = activation_pair(name, th.float32)
+    for gradient_steps in (1, 9):
+        pair.train(gradient_steps)
+        assert_equal_to(pair, 1e-4, parameter_tolerance=3e-5)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_saturated_activations_equal_sb3(name):
+    """Arguments of some thousands, far beyond where exponentials overflow.
+
+    Derivatives close to zero are all rounding there, in torch too: they have to be finite, and the values exact.
+    """
+    pair = activation_pair(name, th.float64)
+    with th.no_grad():
+        for model in (pair.ours, pair.reference):
+            for network in (model.actor.latent_pi, *model.critic.q_networks, *model.critic_target.q_networks):
+                network[0].weight *= 1e4
+    pair.train(1)
+    for tensor_name, (ours, expected) in pair.tensors().items():
+        assert expected.isfinite().all()
+        assert ours.isfinite().all(), tensor_name
+    for loss, (value, expected_value) in pair.losses().items():
+        assert value == pytest.approx(expected_value, rel=1e-9), loss
 
 
 def test_learning_rate_schedule_equals_sb3():

@@ -8,6 +8,7 @@ import sys
 import types
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,11 @@ class OwnExtractor(FlattenExtractor):
     pass
 
 
+class OwnActivation(th.nn.ReLU):
+    def forward(self, input: th.Tensor) -> th.Tensor:
+        return super().forward(input).clamp(max=6)
+
+
 def small_images() -> gym.Env:
     return Scripted(observation_space=spaces.Box(0, 255, (36, 36, 1), np.uint8))
 
@@ -194,7 +200,17 @@ UNSUPPORTED: dict[str, tuple[Callable[[], dict[str, Any]], str, str]] = {
         "float32",
     ),
     "gSDE": (lambda: {"use_sde": True}, "gSDE", "use_sde=False"),
-    "another activation": (lambda: policy_kwargs(activation_fn=th.nn.Tanh), "Tanh", "activation_fn"),
+    "another activation": (lambda: policy_kwargs(activation_fn=th.nn.Mish), r"Mish\(\)", "activation_fn.*Softplus"),
+    "a subclass that computes something else": (
+        lambda: policy_kwargs(activation_fn=OwnActivation),
+        r"OwnActivation\(\)",
+        "activation_fn",
+    ),
+    "a parameter out of range": (
+        lambda: policy_kwargs(activation_fn=partial(th.nn.Softplus, beta=-1.0)),
+        r"Softplus\(beta=-1.0",
+        "beta above zero",
+    ),
     "another extractor": (
         lambda: policy_kwargs(features_extractor_class=OwnExtractor),
         "OwnExtractor",

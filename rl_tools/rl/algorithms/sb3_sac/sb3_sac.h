@@ -17,7 +17,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
 
     // Shapes and structure; everything else is a run-time argument.
     template <typename T_T, typename T_OBSERVATION, std::size_t T_OBSERVATION_DIM, std::size_t T_ACTION_DIM,
-              std::size_t T_N_CRITICS, std::size_t T_BATCH_SIZE, typename T_ACTOR_LAYERS, typename T_CRITIC_LAYERS>
+              std::size_t T_N_CRITICS, std::size_t T_BATCH_SIZE, typename T_ACTIVATION, typename T_ACTOR_LAYERS,
+              typename T_CRITIC_LAYERS>
     struct Specification {
         using T = T_T;
         using OBSERVATION = T_OBSERVATION;
@@ -30,9 +31,10 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         static_assert(OBSERVATION_DIM > 0 && ACTION_DIM > 0 && N_CRITICS > 0 && BATCH_SIZE > 0);
 
         // Heads: mean and log standard deviation of the Gaussian.
-        using ACTOR = nn_models::panel_mlp::Specification<T, OBSERVATION_DIM, T_ACTOR_LAYERS, 2, ACTION_DIM, 0>;
-        using CRITIC =
-            nn_models::panel_mlp::Specification<T, OBSERVATION_DIM + ACTION_DIM, T_CRITIC_LAYERS, 1, 1, ACTION_DIM>;
+        using ACTOR =
+            nn_models::panel_mlp::Specification<T, T_ACTIVATION, OBSERVATION_DIM, T_ACTOR_LAYERS, 2, ACTION_DIM, 0>;
+        using CRITIC = nn_models::panel_mlp::Specification<T, T_ACTIVATION, OBSERVATION_DIM + ACTION_DIM,
+                                                           T_CRITIC_LAYERS, 1, 1, ACTION_DIM>;
     };
 
     struct HyperParameters {
@@ -76,7 +78,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             struct {
                 nn_models::panel_mlp::Activations<ACTOR, 1> actor;
                 nn_models::panel_mlp::Activations<CRITIC, 1> critic;
-                nn_models::panel_mlp::Activations<CRITIC, 1> critic_gradients;
+                nn_models::panel_mlp::Gradients<CRITIC, 1> critic_gradients;
                 SquashedGaussian<T_SPEC> policy;
             } evaluation;
             nn_models::panel_mlp::UpdateScratch<ACTOR> actor_update;
@@ -92,14 +94,18 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         template <typename NETWORK>
         using Activations = nn_models::panel_mlp::Activations<NETWORK, SPEC::N_PANELS>;
         template <typename NETWORK>
+        using Gradients = nn_models::panel_mlp::Gradients<NETWORK, SPEC::N_PANELS>;
+        template <typename NETWORK>
         using TransposedInputs = nn_models::panel_mlp::TransposedInputs<NETWORK, SPEC::N_PANELS>;
         template <typename NETWORK>
         using TransposedWeights = nn_models::panel_mlp::TransposedWeights<NETWORK>;
         using ACTOR = typename SPEC::ACTOR;
         using CRITIC = typename SPEC::CRITIC;
 
-        Activations<ACTOR> actor, actor_gradients;
-        Activations<CRITIC> critics[SPEC::N_CRITICS], critic_gradients[SPEC::N_CRITICS];
+        Activations<ACTOR> actor;
+        Gradients<ACTOR> actor_gradients;
+        Activations<CRITIC> critics[SPEC::N_CRITICS];
+        Gradients<CRITIC> critic_gradients[SPEC::N_CRITICS];
         SquashedGaussian<SPEC> policy[SPEC::N_PANELS];
         // For each sample which critic is the smallest, and for each critic the samples where it is.
         std::uint32_t smallest_critic[SPEC::N_PANELS * SPEC::SIZE];
