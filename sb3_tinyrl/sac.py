@@ -381,4 +381,6 @@ class TinySAC(SAC):
 
 def _adam_hyper_parameters(optimizer: th.optim.Optimizer) -> AdamHyperParameters:
     group = optimizer.param_groups[0]
-    return AdamHyperParameters(group["lr"], *group["betas"], group["eps"])
+    return AdamHyperParameters(
+        group["lr"], *group["betas"], group["eps"], group["weight_decay"], group["decoupled_weight_decay"]
+    )

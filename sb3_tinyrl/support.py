@@ -206,9 +206,9 @@ def _require_supported_optimizers(model: SAC) -> None:
         optimizers["entropy coefficient"] = (model.ent_coef_optimizer, [model.log_ent_coef])
     for name, (optimizer, parameters) in optimizers.items():
         _require(
-            type(optimizer) is th.optim.Adam,
-            f"the {name}'s optimizer is {type(optimizer).__name__}, the kernel has Adam only",
-            "leave out optimizer_class",
+            type(optimizer) in (th.optim.Adam, th.optim.AdamW),
+            f"the {name}'s optimizer is {type(optimizer).__name__}, the kernel has Adam and AdamW only",
+            "leave out optimizer_class or pass torch.optim.AdamW",
         )
         _require(
             len(optimizer.param_groups) == 1
@@ -217,16 +217,22 @@ def _require_supported_optimizers(model: SAC) -> None:
             "use the optimizers that SB3 makes",
         )
         group = optimizer.param_groups[0]
-        for option in ("weight_decay", "amsgrad", "maximize", "capturable", "differentiable", "fused"):
+        for option in ("maximize", "capturable", "differentiable", "fused"):
             _require(
                 not group.get(option),
-                f"the {name}'s Adam has {option}={group.get(option)}, which the kernel lacks",
+                f"the {name}'s {type(optimizer).__name__} has {option}={group.get(option)}, which the kernel lacks",
                 f"leave {option} out of optimizer_kwargs",
             )
+        states = [optimizer.state[parameter] for parameter in parameters if parameter in optimizer.state]
+        _require(
+            not group["amsgrad"] or all("max_exp_avg_sq" in state for state in states if state),
+            f"the {name}'s {type(optimizer).__name__} has amsgrad=True, but has taken steps without it",
+            "pass amsgrad in optimizer_kwargs from the start",
+        )
         step_counts = {float(optimizer.state.get(parameter, {}).get("step", 0)) for parameter in parameters}
         _require(
             len(step_counts) == 1,
-            f"the {name}'s Adam counts different numbers of steps for its parameters",
+            f"the {name}'s {type(optimizer).__name__} counts different numbers of steps for its parameters",
             "load a consistent optimizer state",
         )
 

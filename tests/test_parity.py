@@ -96,6 +96,19 @@ FEATURES = {
     "learning rate": dict(learning_rate=1e-2),
     "target update interval": dict(target_update_interval=3),
     "adam": dict(policy_kwargs=dict(optimizer_kwargs=dict(betas=(0.8, 0.99), eps=1e-5))),
+    "weight decay": dict(policy_kwargs=dict(optimizer_kwargs=dict(weight_decay=0.1))),
+    "AMSGrad": dict(policy_kwargs=dict(optimizer_kwargs=dict(amsgrad=True, betas=(0.6, 0.7)))),
+    "AMSGrad with weight decay": dict(policy_kwargs=dict(optimizer_kwargs=dict(amsgrad=True, weight_decay=0.1))),
+    "AdamW": dict(policy_kwargs=dict(optimizer_class=th.optim.AdamW)),
+    "AdamW of all kinds": dict(
+        policy_kwargs=dict(
+            optimizer_class=th.optim.AdamW,
+            optimizer_kwargs=dict(weight_decay=0.5, amsgrad=True, betas=(0.5, 0.9), eps=1e-4, foreach=True),
+        )
+    ),
+    "decoupled weight decay": dict(
+        policy_kwargs=dict(optimizer_kwargs=dict(weight_decay=0.1, decoupled_weight_decay=True))
+    ),
     "one critic": dict(policy_kwargs=dict(n_critics=1)),
     "three critics": dict(policy_kwargs=dict(n_critics=3)),
     "several environments": dict(n_envs=3),
@@ -255,4 +268,36 @@ def test_any_shape_equals_sb3(observation_dim, action_dim, pi, qf, batch_size):
         batch_size=batch_size,
     )
     pair.train(3)
+    assert_equal_to(pair, 1e-10)
+
+
+OPTIMIZERS = st.fixed_dictionaries(
+    dict(
+        optimizer_class=st.sampled_from([th.optim.Adam, th.optim.AdamW]),
+        optimizer_kwargs=st.fixed_dictionaries(
+            {},
+            optional=dict(
+                betas=st.tuples(st.floats(0.0, 0.99), st.floats(0.5, 0.9999)),
+                eps=st.floats(1e-8, 1e-3),
+                weight_decay=st.floats(0, 1),
+                amsgrad=st.booleans(),
+                foreach=st.sampled_from([None, True, False]),
+            ),
+        ),
+    )
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=8, deadline=None)
+@given(
+    pi=st.lists(st.integers(1, 40), max_size=3),
+    qf=st.lists(st.integers(1, 40), min_size=1, max_size=3),
+    activation=st.sampled_from([nn.ReLU, *ACTIVATIONS.values()]),
+    optimizer=OPTIMIZERS,
+)
+def test_any_activation_and_optimizer_equals_sb3(pi, qf, activation, optimizer):
+    policy_kwargs = dict(net_arch=dict(pi=pi, qf=qf), activation_fn=activation, **optimizer)
+    pair = make_pair(5, 3, th.float64, policy_kwargs=policy_kwargs, batch_size=37)
+    pair.train(5)
     assert_equal_to(pair, 1e-10)

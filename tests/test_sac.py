@@ -216,10 +216,14 @@ UNSUPPORTED: dict[str, tuple[Callable[[], dict[str, Any]], str, str]] = {
         "OwnExtractor",
         "features_extractor_class",
     ),
-    "AdamW": (lambda: policy_kwargs(optimizer_class=th.optim.AdamW), "AdamW", "optimizer_class"),
+    "NAdam": (lambda: policy_kwargs(optimizer_class=th.optim.NAdam), "NAdam", "optimizer_class"),
     "RMSprop": (lambda: policy_kwargs(optimizer_class=th.optim.RMSprop), "RMSprop", "optimizer_class"),
-    "weight decay": (lambda: optimizer_kwargs(weight_decay=0.1), "weight_decay=0.1", "weight_decay"),
-    "AMSGrad": (lambda: optimizer_kwargs(amsgrad=True), "amsgrad=True", "amsgrad"),
+    "ascent": (lambda: optimizer_kwargs(maximize=True), "maximize=True", "maximize"),
+    "fused": (
+        lambda: policy_kwargs(optimizer_class=th.optim.AdamW, optimizer_kwargs={"fused": True}),
+        "AdamW has fused=True",
+        "fused",
+    ),
     "VecNormalize": (lambda: {"env": VecNormalize(scripted())}, "VecNormalize", "NormalizeObservation"),
     "n steps": (lambda: {"n_steps": 3}, "NStepReplayBuffer", "n_steps"),
     "little memory": (
@@ -280,13 +284,13 @@ def test_a_model_that_changes_between_two_runs_gets_what_it_then_needs() -> None
     assert all(".actor." not in name for name in differences(frozen, state(model)) if name.startswith("policy"))
 
     for group in model.critic.optimizer.param_groups:
-        group["weight_decay"] = 0.1
+        group["maximize"] = True
     for parameter in model.actor.parameters():
         parameter.requires_grad = True
-    with pytest.warns(UserWarning, match="weight_decay=0.1"):
+    with pytest.warns(UserWarning, match="maximize=True"):
         model.learn(20, reset_num_timesteps=False)
 
-    model.critic.optimizer.param_groups[0]["weight_decay"] = 0
+    model.critic.optimizer.param_groups[0]["maximize"] = False
     before = state(model)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -19,7 +19,7 @@ from sb3_tinyrl._native.spec import KernelSpec
 from sb3_tinyrl._native.thread_count import ThreadCount
 
 #: What ``sb3_sac_abi_version`` in ``sac.cpp`` returns when its functions and structures are the ones below.
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 #: Gradient steps in one call: between two calls Python gets to see a KeyboardInterrupt.
 MAX_STEPS = 16
@@ -28,12 +28,16 @@ _c_int64_p = ctypes.POINTER(ctypes.c_int64)
 
 
 class Parameter(ctypes.Structure):
-    """Addresses of a parameter and of what Adam keeps for it; all but ``value`` null where nothing trains it."""
+    """Addresses of a parameter and of what Adam keeps for it; all but ``value`` null where nothing trains it.
+
+    ``max_exp_avg_sq`` is null without AMSGrad, too.
+    """
 
     _fields_ = (
         ("value", ctypes.c_void_p),
         ("exp_avg", ctypes.c_void_p),
         ("exp_avg_sq", ctypes.c_void_p),
+        ("max_exp_avg_sq", ctypes.c_void_p),
         ("step", ctypes.c_void_p),
     )
 
@@ -44,6 +48,8 @@ class AdamHyperParameters(ctypes.Structure):
         ("beta_1", ctypes.c_double),
         ("beta_2", ctypes.c_double),
         ("epsilon", ctypes.c_double),
+        ("weight_decay", ctypes.c_double),
+        ("decoupled_weight_decay", ctypes.c_int64),
     )
 
 

@@ -15,6 +15,7 @@ namespace {
         std::vector<std::unique_ptr<std::vector<T>>> values;
         std::vector<std::unique_ptr<float>> steps;
         std::mt19937 random{0};
+        bool amsgrad = false;
 
         T* add(std::size_t size, T scale) {
             std::uniform_real_distribution<T> uniform(-scale, scale);
@@ -26,10 +27,11 @@ namespace {
         }
 
         Parameter parameter(std::size_t size, bool trained) {
-            Parameter result{add(size, T(0.3)), nullptr, nullptr, nullptr};
+            Parameter result{add(size, T(0.3)), nullptr, nullptr, nullptr, nullptr};
             if (trained) {
                 result.exp_avg = add(size, T(0));
                 result.exp_avg_sq = add(size, T(0));
+                result.max_exp_avg_sq = amsgrad ? add(size, T(0)) : nullptr;
                 steps.push_back(std::make_unique<float>(0.0f));
                 result.step = steps.back().get();
             }
@@ -47,9 +49,10 @@ namespace {
     };
 
     // The weights after some steps with this number of threads.
-    std::vector<T> train(std::uint32_t n_threads) {
+    std::vector<T> train(std::uint32_t n_threads, bool amsgrad) {
         constexpr std::int64_t ROWS = 5, ENVIRONMENTS = 2, STEPS = 6;
         Tensors tensors;
+        tensors.amsgrad = amsgrad;
         std::vector<Parameter> parameters;
         tensors.network<SPEC::ACTOR>(true, parameters);
         for (std::size_t i = 0; i < 2 * SPEC::N_CRITICS; i++) {
@@ -66,7 +69,7 @@ namespace {
         const std::vector<float> rewards(ROWS * ENVIRONMENTS, 1.0f), dones(ROWS * ENVIRONMENTS, 0.0f);
         const ReplayBuffer buffer{observations.data(), observations.data(), actions.data(), rewards.data(),
                                   dones.data(),        dones.data(),        ENVIRONMENTS,   ROWS};
-        const rlt::nn::optimizers::torch_adam::HyperParameters adam{1e-3, 0.9, 0.999, 1e-8};
+        const rlt::nn::optimizers::torch_adam::HyperParameters adam{1e-3, 0.9, 0.999, 1e-8, 0.01, 1};
         const sac::HyperParameters hyper_parameters{adam, adam, adam, 0.99, 0.005, -1.0, 0.0, 1};
         const Engine engine{7, 0};
 
@@ -98,17 +101,19 @@ namespace {
 }
 
 int main() {
-    const std::vector<T> alone = train(1);
-    for (const T value : alone) {
-        if (!std::isfinite(value)) {
-            std::puts("a value is not finite");
-            return 1;
+    for (const bool amsgrad : {false, true}) {
+        const std::vector<T> alone = train(1, amsgrad);
+        for (const T value : alone) {
+            if (!std::isfinite(value)) {
+                std::puts("a value is not finite");
+                return 1;
+            }
         }
-    }
-    for (const std::uint32_t n_threads : {2u, 3u, 16u}) {
-        if (train(n_threads) != alone) {
-            std::printf("%u threads give other values than one\n", n_threads);
-            return 1;
+        for (const std::uint32_t n_threads : {2u, 3u, 16u}) {
+            if (train(n_threads, amsgrad) != alone) {
+                std::printf("%u threads give other values than one\n", n_threads);
+                return 1;
+            }
         }
     }
     std::puts("ok");

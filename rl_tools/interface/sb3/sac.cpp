@@ -52,7 +52,7 @@ struct Kernel {
 
 // To be raised with every change of the functions and structures below; ABI_VERSION in library.py is its twin.
 RL_TOOLS_EXPORT std::uint32_t sb3_sac_abi_version() {
-    return 1;
+    return 2;
 }
 
 // Null where memory or threads are not to be had.

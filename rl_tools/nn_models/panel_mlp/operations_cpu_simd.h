@@ -218,10 +218,9 @@ namespace rl_tools::nn_models::panel_mlp {
     template <typename T>
     void apply(const UpdateRule<T>& rule, const T* gradients, const adam::Parameter<T>& parameter,
                const adam::Parameter<T>* target, std::size_t offset, std::size_t n) {
-        T* value = parameter.value + offset;
-        adam::update(rule.step, gradients, value, parameter.exp_avg + offset, parameter.exp_avg_sq + offset, n);
+        adam::update(rule.step, gradients, parameter, offset, n);
         if (rule.polyak) {
-            adam::polyak(rule.tau, rule.one_minus_tau, value, target->value + offset, n);
+            adam::polyak(rule.tau, rule.one_minus_tau, parameter.value + offset, target->value + offset, n);
         }
     }
 

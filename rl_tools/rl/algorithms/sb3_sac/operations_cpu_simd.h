@@ -309,7 +309,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         const double loss = -static_cast<double>(*log_alpha.value) * excess;
         const T gradient = static_cast<T>(-excess);
         adam::update(adam::next_step<T>(parameters.entropy_coefficient_optimizer, *log_alpha.step), &gradient,
-                     log_alpha.value, log_alpha.exp_avg, log_alpha.exp_avg_sq, 1);
+                     log_alpha, 0, 1);
         *log_alpha.step += 1;
         return loss;
     }
