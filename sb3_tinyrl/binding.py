@@ -16,7 +16,7 @@ from torch import nn
 from sb3_tinyrl._native.library import Kernel, Parameter, StateDependentNoise
 from sb3_tinyrl.support import linear_layers, transitions
 
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")  # the last with AMSGrad only
 
 
 class Binding:
@@ -70,6 +70,9 @@ class Binding:
             ent_coef_optimizer,
             actor.optimizer.state,
             critic.optimizer.state,
+            actor.optimizer.param_groups[0]["amsgrad"],
+            critic.optimizer.param_groups[0]["amsgrad"],
+            ent_coef_optimizer and ent_coef_optimizer.param_groups[0]["amsgrad"],
             ent_coef_optimizer and ent_coef_optimizer.state,
             model.log_ent_coef,
             model._vec_normalize_env,
@@ -97,20 +100,15 @@ class Binding:
             state["step"] = th.tensor(0.0, dtype=th.float32)
             state["exp_avg"] = th.zeros_like(parameter, memory_format=th.contiguous_format)
             state["exp_avg_sq"] = th.zeros_like(parameter, memory_format=th.contiguous_format)
-        for name, dtype in (
-            ("step", th.float32),
-            ("exp_avg", parameter.dtype),
-            ("exp_avg_sq", parameter.dtype),
-        ):
+            if optimizer.param_groups[0]["amsgrad"]:
+                state["max_exp_avg_sq"] = th.zeros_like(parameter, memory_format=th.contiguous_format)
+        moments = _MOMENTS if optimizer.param_groups[0]["amsgrad"] else _MOMENTS[:-1]
+        for name in moments:
+            dtype = th.float32 if name == "step" else parameter.dtype
             # Optimizer state loaded from elsewhere may have another type or layout.
             if state[name].dtype != dtype or not state[name].is_contiguous() or state[name].device.type != "cpu":
                 state[name] = state[name].to("cpu", dtype).contiguous()
-        return Parameter(
-            value=parameter.data_ptr(),
-            exp_avg=state["exp_avg"].data_ptr(),
-            exp_avg_sq=state["exp_avg_sq"].data_ptr(),
-            step=state["step"].data_ptr(),
-        )
+        return Parameter(value=parameter.data_ptr(), **{name: state[name].data_ptr() for name in moments})
 
     @staticmethod
     def _watched_moments(model: SAC) -> list[th.Tensor | None]:

@@ -407,7 +407,9 @@ class TinySAC(SAC):
 
 def _adam_hyper_parameters(optimizer: th.optim.Optimizer) -> AdamHyperParameters:
     group = optimizer.param_groups[0]
-    return AdamHyperParameters(group["lr"], *group["betas"], group["eps"])
+    return AdamHyperParameters(
+        group["lr"], *group["betas"], group["eps"], group["weight_decay"], group["decoupled_weight_decay"]
+    )
 
 
 def exploration_matrices(actor: Actor, n_envs: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from stable_baselines3.sac.policies import MultiInputPolicy, SACPolicy
 from torch import nn
 
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.spec import KernelSpec
+from sb3_tinyrl._native.spec import Activation, KernelSpec
 from sb3_tinyrl.transitions import BUFFER_ARRAYS, SampledTransitions, StoredTransitions, Transitions
 
 _OBSERVATION_TYPES = (
@@ -28,6 +29,19 @@ _OBSERVATION_TYPES = (
     "float64",
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
 )
+
+#: Activation functions of the kernel, by torch's class: the kernel's name and the attributes that are its constants.
+_ACTIVATIONS: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {
+    nn.Identity: ("IDENTITY", ()),
+    nn.ReLU: ("RELU", ()),
+    nn.Tanh: ("TANH", ()),
+    nn.ELU: ("ELU", ("alpha",)),
+    nn.LeakyReLU: ("LEAKY_RELU", ("negative_slope",)),
+    nn.GELU: ("GELU", ()),
+    nn.SiLU: ("SILU", ()),
+    nn.Sigmoid: ("SIGMOID", ()),
+    nn.Softplus: ("SOFTPLUS", ("beta", "threshold")),
+}
 
 
 class UnsupportedByKernelError(KernelError):
@@ -53,18 +67,25 @@ def linear_layers(model: SAC) -> dict[str, list[nn.Linear]]:
 
     :return: ``"actor"`` (hidden layers, mean, and without gSDE log standard deviation), ``"critic/0"``, ... and
         ``"target/0"``, ...
-    :raises UnsupportedByKernelError: when a network is anything but linear layers with ReLU between them
+    :raises UnsupportedByKernelError: when a network is anything but linear layers with activation functions between
+        them
     """
+    networks = {name: [_linear(module) for module in modules[::2]] for name, modules in _sequences(model).items()}
     actor = model.policy.actor
-    mean = actor.mu[0] if isinstance(actor.mu, nn.Sequential) else actor.mu
-    heads: list[nn.Module | nn.Parameter] = [mean] if actor.use_sde else [mean, actor.log_std]
-    networks = {"actor": [*_hidden_layers([*actor.latent_pi], "actor"), *(_linear(head) for head in heads)]}
+    networks["actor"].append(_linear(actor.mu[0] if isinstance(actor.mu, nn.Sequential) else actor.mu))
+    if not actor.use_sde:
+        networks["actor"].append(_linear(actor.log_std))
+    return networks
+
+
+def _sequences(model: SAC) -> dict[str, list[nn.Module]]:
+    """Linear layers and activation functions in turn, of each network; without the actor's heads."""
+    sequences = {"actor": [*model.policy.actor.latent_pi]}
     for name, critic in (("critic", model.policy.critic), ("target", model.policy.critic_target)):
         for i, q_network in enumerate(critic.q_networks):
             assert isinstance(q_network, nn.Sequential)
-            *hidden, output = q_network
-            networks[f"{name}/{i}"] = [*_hidden_layers(hidden, name), _linear(output)]
-    return networks
+            sequences[f"{name}/{i}"] = [*q_network]
+    return sequences
 
 
 def _linear(module: nn.Module | nn.Parameter) -> nn.Linear:
@@ -77,14 +98,38 @@ def _linear(module: nn.Module | nn.Parameter) -> nn.Linear:
     return module
 
 
-def _hidden_layers(modules: list[nn.Module], name: str) -> list[nn.Linear]:
-    for activation in modules[1::2]:
-        _require(
-            type(activation) is nn.ReLU,
-            f"the {name}'s activation function is {type(activation).__name__}, the kernel has ReLU only",
-            "leave out activation_fn or pass policy_kwargs=dict(activation_fn=torch.nn.ReLU)",
-        )
-    return [_linear(module) for module in modules[::2]]
+def _activation(model: SAC) -> Activation:
+    activations = {_activation_of(module) for modules in _sequences(model).values() for module in modules[1::2]}
+    _require(
+        len(activations) <= 1,
+        "the hidden layers have different activation functions",
+        "use one for all, as activation_fn does",
+    )
+    return activations.pop() if activations else Activation()
+
+
+def _activation_of(module: nn.Module) -> Activation:
+    # A subclass may choose other constants, but not compute something else.
+    known = (cls for cls in _ACTIVATIONS if isinstance(module, cls) and type(module).forward is cls.forward)
+    cls = next(known, None)
+    _require(
+        cls is not None,
+        f"the activation function is {module}, which the kernel lacks",
+        "pass policy_kwargs=dict(activation_fn=...) with one of torch.nn's "
+        + ", ".join(cls.__name__ for cls in _ACTIVATIONS),
+    )
+    assert cls is not None
+    function, names = _ACTIVATIONS[cls]
+    if isinstance(module, nn.GELU) and module.approximate == "tanh":
+        function = "GELU_TANH"
+    constants = tuple(getattr(module, name) for name in names)
+    _require(
+        all(isinstance(value, (int, float)) and math.isfinite(value) for value in constants)
+        and (function != "SOFTPLUS" or constants[0] > 0),
+        f"the activation function is {module}",
+        f"pass finite numbers as {' and '.join(names)}" + (", beta above zero" if function == "SOFTPLUS" else ""),
+    )
+    return Activation(function, constants)
 
 
 def kernel_spec(model: SAC, batch_size: int) -> KernelSpec:
@@ -107,6 +152,7 @@ def kernel_spec(model: SAC, batch_size: int) -> KernelSpec:
         critic_layers=tuple(layer.out_features for layer in networks["critic/0"][:-1]),
         n_critics=len(model.policy.critic.q_networks),
         batch_size=batch_size,
+        activation=_activation(model),
         observation_type=buffer.observations.dtype.name if in_place else "float32",
         scalar_type=str(next(model.policy.actor.parameters()).dtype).removeprefix("torch."),
         use_sde=model.policy.actor.use_sde,
@@ -178,6 +224,7 @@ def _require_cpu(model: SAC) -> None:
 
 def _require_known_activation(model: SAC) -> None:
     linear_layers(model)
+    _activation(model)
 
 
 def _optimizers(model: SAC) -> dict[str, tuple[th.optim.Optimizer, Sequence[th.Tensor]]]:
@@ -194,9 +241,9 @@ def _optimizers(model: SAC) -> dict[str, tuple[th.optim.Optimizer, Sequence[th.T
 def _require_known_optimizer(model: SAC) -> None:
     for name, (optimizer, parameters) in _optimizers(model).items():
         _require(
-            type(optimizer) is th.optim.Adam,
-            f"the {name}'s optimizer is {type(optimizer).__name__}, the kernel has Adam only",
-            "leave out optimizer_class",
+            type(optimizer) in (th.optim.Adam, th.optim.AdamW),
+            f"the {name}'s optimizer is {type(optimizer).__name__}, the kernel has Adam and AdamW only",
+            "leave out optimizer_class or pass torch.optim.AdamW",
         )
         _require(
             len(optimizer.param_groups) == 1
@@ -207,7 +254,7 @@ def _require_known_optimizer(model: SAC) -> None:
         step_counts = {float(optimizer.state.get(parameter, {}).get("step", 0)) for parameter in parameters}
         _require(
             len(step_counts) == 1,
-            f"the {name}'s Adam counts different numbers of steps for its parameters",
+            f"the {name}'s {type(optimizer).__name__} counts different numbers of steps for its parameters",
             "load a consistent optimizer state",
         )
 
@@ -215,12 +262,18 @@ def _require_known_optimizer(model: SAC) -> None:
 def _require_known_optimizer_options(model: SAC) -> None:
     for name, (optimizer, _) in _optimizers(model).items():
         group = optimizer.param_groups[0]
-        for option in ("weight_decay", "amsgrad", "maximize", "capturable", "differentiable", "fused"):
+        for option in ("maximize", "capturable", "differentiable", "fused"):
             _require(
                 not group.get(option),
-                f"the {name}'s Adam has {option}={group.get(option)}, which the kernel lacks",
+                f"the {name}'s {type(optimizer).__name__} has {option}={group.get(option)}, which the kernel lacks",
                 f"leave {option} out of optimizer_kwargs",
             )
+        states = [state for state in optimizer.state.values() if state]
+        _require(
+            not group["amsgrad"] or all("max_exp_avg_sq" in state for state in states),
+            f"the {name}'s {type(optimizer).__name__} has amsgrad=True, but has taken steps without it",
+            "pass amsgrad in optimizer_kwargs from the start",
+        )
 
 
 def _require_scalable_actions(model: SAC) -> None:
@@ -352,7 +405,7 @@ ARGUMENTS = (
     Argument("net_arch", "a list or a dictionary of `pi` and `qf`, of any depth, with none too"),
     Argument(
         "activation_fn",
-        "`ReLU`",
+        ", ".join(f"`{cls.__name__}`" for cls in _ACTIVATIONS) + " and subclasses with other constants",
         torch="all others",
         require=_require_known_activation,
     ),
@@ -369,14 +422,14 @@ ARGUMENTS = (
     Argument("normalize_images", "any"),
     Argument(
         "optimizer_class",
-        "`torch.optim.Adam`",
+        "`torch.optim.Adam`, `torch.optim.AdamW`",
         torch="all others; several parameter groups",
         require=_require_known_optimizer,
     ),
     Argument(
         "optimizer_kwargs",
-        "`betas`, `eps`, `foreach`",
-        torch="`weight_decay`, `amsgrad`, `maximize`, `capturable`, `differentiable`, `fused`",
+        "`betas`, `eps`, `weight_decay`, `amsgrad`, `foreach`",
+        torch="`maximize`, `capturable`, `differentiable`, `fused`",
         require=_require_known_optimizer_options,
     ),
     Argument("n_critics", "any"),

@@ -149,7 +149,8 @@ class Pair:
             states = [model.get_parameters()[name]["state"] for model in (self.ours, self.reference)]
             for index, (state, expected) in enumerate(zip(*(state.values() for state in states), strict=True)):
                 assert state["step"] == expected["step"]
-                for moment in ("exp_avg", "exp_avg_sq"):
+                assert state.keys() == expected.keys()
+                for moment in state.keys() - {"step"}:
                     result[f"{name}.{index}.{moment}"] = state[moment], expected[moment]
         if self.ours.log_ent_coef is not None:
             result["log_ent_coef"] = self.ours.log_ent_coef.data, self.reference.log_ent_coef.data

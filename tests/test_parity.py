@@ -11,6 +11,7 @@ the tight bound, the others to ten steps.
 
 import platform
 import shlex
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import Pair, make_pair
 from stable_baselines3.common.buffers import ReplayBuffer
+from torch import nn
 
 from sb3_tinyrl._native.compiler import find_compiler
 
@@ -104,6 +106,19 @@ FEATURES = {
     "learning rate": dict(learning_rate=1e-2),
     "target update interval": dict(target_update_interval=3),
     "adam": dict(policy_kwargs=dict(optimizer_kwargs=dict(betas=(0.8, 0.99), eps=1e-5))),
+    "weight decay": dict(policy_kwargs=dict(optimizer_kwargs=dict(weight_decay=0.1))),
+    "AMSGrad": dict(policy_kwargs=dict(optimizer_kwargs=dict(amsgrad=True, betas=(0.6, 0.7)))),
+    "AMSGrad with weight decay": dict(policy_kwargs=dict(optimizer_kwargs=dict(amsgrad=True, weight_decay=0.1))),
+    "AdamW": dict(policy_kwargs=dict(optimizer_class=th.optim.AdamW)),
+    "AdamW of all kinds": dict(
+        policy_kwargs=dict(
+            optimizer_class=th.optim.AdamW,
+            optimizer_kwargs=dict(weight_decay=0.5, amsgrad=True, betas=(0.5, 0.9), eps=1e-4, foreach=True),
+        )
+    ),
+    "decoupled weight decay": dict(
+        policy_kwargs=dict(optimizer_kwargs=dict(weight_decay=0.1, decoupled_weight_decay=True))
+    ),
     "one critic": dict(policy_kwargs=dict(n_critics=1)),
     "three critics": dict(policy_kwargs=dict(n_critics=3)),
     "several environments": dict(n_envs=3),
@@ -160,6 +175,73 @@ def test_images_that_are_not_normalised_equal_sb3():
     pair = pair_of("one layer", th.float64, observation_space=images, policy_kwargs=dict(normalize_images=False))
     pair.train(1)
     assert_equal_to(pair, 1e-6, parameter_tolerance=1e-8)
+
+
+class GentleELU(nn.ELU):
+    """Other constants than torch's, the usual way."""
+
+    def __init__(self) -> None:
+        super().__init__(alpha=0.3)
+
+
+ACTIVATIONS = {
+    "Tanh": nn.Tanh,
+    "ELU": nn.ELU,
+    "ELU of a subclass": GentleELU,
+    "ELU below zero": partial(nn.ELU, alpha=-0.5),
+    "LeakyReLU": partial(nn.LeakyReLU, negative_slope=0.2),
+    "GELU": nn.GELU,
+    "GELU by tanh": partial(nn.GELU, approximate="tanh"),
+    "SiLU": nn.SiLU,
+    "Sigmoid": nn.Sigmoid,
+    "Softplus": partial(nn.Softplus, beta=2.0, threshold=1.0),
+    "Identity": nn.Identity,
+}
+
+
+def activation_pair(name: str, dtype: th.dtype) -> Pair:
+    net_arch = dict(pi=[24], qf=[40, 17])
+    policy_kwargs = dict(net_arch=net_arch, activation_fn=ACTIVATIONS[name])
+    return make_pair(6, 2, dtype, policy_kwargs=policy_kwargs, batch_size=37)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_equal_sb3(name):
+    pair = activation_pair(name, th.float64)
+    for gradient_steps in (1, 9):
+        pair.train(gradient_steps)
+        assert_equal_to(pair, 1e-10)
+    observations = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
+    actions = pair.ours._binding(37).kernel.act(observations, key=0, counter=0, deterministic=True)
+    expected = pair.reference.predict(observations, deterministic=True)[0]
+    np.testing.assert_allclose(actions, pair.reference.policy.scale_action(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["Tanh", "GELU", "Softplus"])
+def test_activations_equal_sb3_to_rounding(name):
+    pair = activation_pair(name, th.float32)
+    for gradient_steps in (1, 9):
+        pair.train(gradient_steps)
+        assert_equal_to(pair, 1e-4, parameter_tolerance=3e-5)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_saturated_activations_equal_sb3(name):
+    """Arguments of some thousands, far beyond where exponentials overflow.
+
+    Derivatives close to zero are all rounding there, in torch too: they have to be finite, and the values exact.
+    """
+    pair = activation_pair(name, th.float64)
+    with th.no_grad():
+        for model in (pair.ours, pair.reference):
+            for network in (model.actor.latent_pi, *model.critic.q_networks, *model.critic_target.q_networks):
+                network[0].weight *= 1e4
+    pair.train(1)
+    for tensor_name, (ours, expected) in pair.tensors().items():
+        assert expected.isfinite().all()
+        assert ours.isfinite().all(), tensor_name
+    for loss, (value, expected_value) in pair.losses().items():
+        assert value == pytest.approx(expected_value, rel=1e-9), loss
 
 
 def test_learning_rate_schedule_equals_sb3():
@@ -254,3 +336,35 @@ def test_gsde_in_float32_equals_sb3_to_rounding(shape):
     for gradient_steps in (1, 9):
         pair.train(gradient_steps)
         assert_equal_to(pair, 2e-4, parameter_tolerance=3e-5)
+
+
+OPTIMIZERS = st.fixed_dictionaries(
+    dict(
+        optimizer_class=st.sampled_from([th.optim.Adam, th.optim.AdamW]),
+        optimizer_kwargs=st.fixed_dictionaries(
+            {},
+            optional=dict(
+                betas=st.tuples(st.floats(0.0, 0.99), st.floats(0.5, 0.9999)),
+                eps=st.floats(1e-8, 1e-3),
+                weight_decay=st.floats(0, 1),
+                amsgrad=st.booleans(),
+                foreach=st.sampled_from([None, True, False]),
+            ),
+        ),
+    )
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=8, deadline=None)
+@given(
+    pi=st.lists(st.integers(1, 40), max_size=3),
+    qf=st.lists(st.integers(1, 40), min_size=1, max_size=3),
+    activation=st.sampled_from([nn.ReLU, *ACTIVATIONS.values()]),
+    optimizer=OPTIMIZERS,
+)
+def test_any_activation_and_optimizer_equals_sb3(pi, qf, activation, optimizer):
+    policy_kwargs = dict(net_arch=dict(pi=pi, qf=qf), activation_fn=activation, **optimizer)
+    pair = make_pair(5, 3, th.float64, policy_kwargs=policy_kwargs, batch_size=37)
+    pair.train(5)
+    assert_equal_to(pair, 1e-10)

@@ -8,6 +8,7 @@ import sys
 import types
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,11 @@ class OwnExtractor(FlattenExtractor):
 IMAGES = spaces.Box(0, 255, (36, 36, 1), np.uint8)
 
 
+class OwnActivation(th.nn.ReLU):
+    def forward(self, input: th.Tensor) -> th.Tensor:
+        return super().forward(input).clamp(max=6)
+
+
 def small_images() -> gym.Env:
     return Scripted(observation_space=IMAGES)
 
@@ -186,16 +192,30 @@ UNSUPPORTED: dict[str, tuple[Callable[[], dict[str, Any]], str, str]] = {
         "image",
         "wrapper",
     ),
-    "another activation": (lambda: policy_kwargs(activation_fn=th.nn.Tanh), "Tanh", "activation_fn"),
+    "another activation": (lambda: policy_kwargs(activation_fn=th.nn.Mish), r"Mish\(\)", "activation_fn.*Softplus"),
+    "a subclass that computes something else": (
+        lambda: policy_kwargs(activation_fn=OwnActivation),
+        r"OwnActivation\(\)",
+        "activation_fn",
+    ),
+    "a parameter out of range": (
+        lambda: policy_kwargs(activation_fn=partial(th.nn.Softplus, beta=-1.0)),
+        r"Softplus\(beta=-1.0",
+        "beta above zero",
+    ),
     "another extractor": (
         lambda: policy_kwargs(features_extractor_class=OwnExtractor),
         "OwnExtractor",
         "features_extractor_class",
     ),
-    "AdamW": (lambda: policy_kwargs(optimizer_class=th.optim.AdamW), "AdamW", "optimizer_class"),
+    "NAdam": (lambda: policy_kwargs(optimizer_class=th.optim.NAdam), "NAdam", "optimizer_class"),
     "RMSprop": (lambda: policy_kwargs(optimizer_class=th.optim.RMSprop), "RMSprop", "optimizer_class"),
-    "weight decay": (lambda: optimizer_kwargs(weight_decay=0.1), "weight_decay=0.1", "weight_decay"),
-    "AMSGrad": (lambda: optimizer_kwargs(amsgrad=True), "amsgrad=True", "amsgrad"),
+    "ascent": (lambda: optimizer_kwargs(maximize=True), "maximize=True", "maximize"),
+    "fused": (
+        lambda: policy_kwargs(optimizer_class=th.optim.AdamW, optimizer_kwargs={"fused": True}),
+        "AdamW has fused=True",
+        "fused",
+    ),
 }
 UNSUPPORTED_CASES = pytest.mark.parametrize(("arguments", "reason", "remedy"), UNSUPPORTED.values(), ids=UNSUPPORTED)
 
@@ -301,13 +321,13 @@ def test_a_model_that_changes_between_two_runs_gets_what_it_then_needs() -> None
     assert all(".actor." not in name for name in differences(frozen, state(model)) if name.startswith("policy"))
 
     for group in model.critic.optimizer.param_groups:
-        group["weight_decay"] = 0.1
+        group["maximize"] = True
     for parameter in model.actor.parameters():
         parameter.requires_grad = True
-    with pytest.warns(UserWarning, match="weight_decay=0.1"):
+    with pytest.warns(UserWarning, match="maximize=True"):
         model.learn(20, reset_num_timesteps=False)
 
-    model.critic.optimizer.param_groups[0]["weight_decay"] = 0
+    model.critic.optimizer.param_groups[0]["maximize"] = False
     before = state(model)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

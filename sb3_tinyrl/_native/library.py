@@ -26,12 +26,16 @@ MAX_STEPS = 16
 
 
 class Parameter(ctypes.Structure):
-    """Addresses of a parameter and of what Adam keeps for it; all but ``value`` null where nothing trains it."""
+    """Addresses of a parameter and of what Adam keeps for it; all but ``value`` null where nothing trains it.
+
+    ``max_exp_avg_sq`` is null without AMSGrad, too.
+    """
 
     _fields_ = (
         ("value", ctypes.c_void_p),
         ("exp_avg", ctypes.c_void_p),
         ("exp_avg_sq", ctypes.c_void_p),
+        ("max_exp_avg_sq", ctypes.c_void_p),
         ("step", ctypes.c_void_p),
     )
 
@@ -42,6 +46,8 @@ class AdamHyperParameters(ctypes.Structure):
         ("beta_1", ctypes.c_double),
         ("beta_2", ctypes.c_double),
         ("epsilon", ctypes.c_double),
+        ("weight_decay", ctypes.c_double),
+        ("decoupled_weight_decay", ctypes.c_int64),
     )
 
 

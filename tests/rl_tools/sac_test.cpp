@@ -15,6 +15,7 @@ namespace {
         std::vector<std::unique_ptr<std::vector<T>>> values;
         std::vector<std::unique_ptr<float>> steps;
         std::mt19937 random{0};
+        bool amsgrad = false;
 
         T* add(std::size_t size, T scale) {
             std::uniform_real_distribution<T> uniform(-scale, scale);
@@ -26,10 +27,11 @@ namespace {
         }
 
         Parameter parameter(std::size_t size, bool trained) {
-            Parameter result{add(size, T(0.3)), nullptr, nullptr, nullptr};
+            Parameter result{add(size, T(0.3)), nullptr, nullptr, nullptr, nullptr};
             if (trained) {
                 result.exp_avg = add(size, T(0));
                 result.exp_avg_sq = add(size, T(0));
+                result.max_exp_avg_sq = amsgrad ? add(size, T(0)) : nullptr;
                 steps.push_back(std::make_unique<float>(0.0f));
                 result.step = steps.back().get();
             }
@@ -46,11 +48,12 @@ namespace {
         }
     };
 
-    // The weights after some steps with this number of threads; `in_all_ways` with a ring of n-step returns and
-    // normalised observations.
+    // The weights after some steps with this number of threads; `in_all_ways` with AMSGrad and a ring of n-step
+    // returns and normalised observations.
     std::vector<T> train(std::uint32_t n_threads, bool in_all_ways) {
         constexpr std::int64_t ROWS = 5, ENVIRONMENTS = 2, STEPS = 6;
         Tensors tensors;
+        tensors.amsgrad = in_all_ways;
         std::vector<Parameter> parameters;
         tensors.network<SPEC::ACTOR>(true, parameters);
         for (std::size_t i = 0; i < 2 * SPEC::N_CRITICS; i++) {
@@ -87,7 +90,7 @@ namespace {
             buffer.reward_standard_deviation = 2;
             buffer.reward_clip = 1;
         }
-        const rlt::nn::optimizers::torch_adam::HyperParameters adam{1e-3, 0.9, 0.999, 1e-8};
+        const rlt::nn::optimizers::torch_adam::HyperParameters adam{1e-3, 0.9, 0.999, 1e-8, 0.01, 1};
         const sac::HyperParameters hyper_parameters{adam, adam, adam, 0.99, 0.005, -1.0, 0.0, 1};
         const Engine engine{7, 0};
 

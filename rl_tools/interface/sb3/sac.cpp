@@ -22,8 +22,8 @@ namespace sac = rl_tools::rl::algorithms::sb3_sac;
 namespace spec = rl_tools::kernel_spec;
 
 using SPEC = sac::Specification<spec::T, spec::OBSERVATION, spec::OBSERVATION_DIM, spec::ACTION_DIM, spec::N_CRITICS,
-                                spec::BATCH_SIZE, spec::ACTOR_LAYERS, spec::CRITIC_LAYERS, spec::USE_SDE,
-                                spec::OBSERVATION_DIVISOR>;
+                                spec::BATCH_SIZE, spec::ACTIVATION, spec::ACTOR_LAYERS, spec::CRITIC_LAYERS,
+                                spec::USE_SDE, spec::OBSERVATION_DIVISOR>;
 using T = SPEC::T;
 using Parameter = rlt::nn::optimizers::torch_adam::Parameter<T>;
 using ReplayBuffer = rlt::rl::components::SB3ReplayBuffer<SPEC::OBSERVATION>;

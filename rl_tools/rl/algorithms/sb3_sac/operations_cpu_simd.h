@@ -134,7 +134,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         forward(device, networks.actor, workspace.actor, p);
         transpose_inputs(device, workspace.actor, p, workspace.actor_transposed_inputs);
         sample_action(device, networks, workspace, workspace.actor, p, policy, scratch);
-        forward(device, networks.actor, local.actor, 0);
+        evaluate(device, networks.actor, local.actor, 0);
         sample_action(device, networks, workspace, local.actor, 0, local.policy, scratch);
 
         alignas(panel::ALIGNMENT) T target[SIZE];
@@ -142,7 +142,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             auto& critic = local.critic;
             copy<OBSERVATION_ROWS>(next_observation, critic.input(0));
             copy<ACTION_ROWS>(local.policy.action, critic.input(0) + OBSERVATION_ROWS);
-            forward(device, networks.target_critics[i], critic, 0);
+            evaluate(device, networks.target_critics[i], critic, 0);
             for (std::size_t lane = 0; lane < SIZE; lane++) {
                 const T value = critic.output(0)[lane];
                 // NaN wins, as in torch.
@@ -224,7 +224,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         using T = typename SPEC::T;
         constexpr std::size_t SIZE = SPEC::SIZE;
         auto& local = scratch.evaluation;
-        gather_hidden(device, workspace.critics[critic], samples, n_samples, local.critic);
+        gather_derivatives(device, workspace.critics[critic], samples, n_samples, local.critic);
         for (std::size_t lane = 0; lane < SIZE; lane++) {
             local.critic_gradients.output(0)[lane] = T(-1) / static_cast<T>(SPEC::BATCH_SIZE);
         }
@@ -316,7 +316,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         const double loss = -static_cast<double>(*log_alpha.value) * excess;
         const T gradient = static_cast<T>(-excess);
         adam::update(adam::next_step<T>(parameters.entropy_coefficient_optimizer, *log_alpha.step), &gradient,
-                     log_alpha.value, log_alpha.exp_avg, log_alpha.exp_avg_sq, 1);
+                     log_alpha, 0, 1);
         *log_alpha.step += 1;
         return loss;
     }

@@ -10,8 +10,8 @@
 namespace rl_tools::rl::algorithms::sb3_sac {
     // Shapes and structure; everything else is a run-time argument.
     template <typename T_T, typename T_OBSERVATION, std::size_t T_OBSERVATION_DIM, std::size_t T_ACTION_DIM,
-              std::size_t T_N_CRITICS, std::size_t T_BATCH_SIZE, typename T_ACTOR_LAYERS, typename T_CRITIC_LAYERS,
-              bool T_USE_SDE, std::size_t T_OBSERVATION_DIVISOR>
+              std::size_t T_N_CRITICS, std::size_t T_BATCH_SIZE, typename T_ACTIVATION, typename T_ACTOR_LAYERS,
+              typename T_CRITIC_LAYERS, bool T_USE_SDE, std::size_t T_OBSERVATION_DIVISOR>
     struct Specification {
         using T = T_T;
         using OBSERVATION = T_OBSERVATION;
@@ -26,13 +26,13 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         static_assert(OBSERVATION_DIM > 0 && ACTION_DIM > 0 && N_CRITICS > 0 && BATCH_SIZE > 0);
 
         // Heads: mean and log standard deviation of the Gaussian; with gSDE mean and noise, whose weights are drawn.
-        using ACTOR =
-            nn_models::panel_mlp::Specification<T, OBSERVATION_DIM, T_ACTOR_LAYERS, 2, ACTION_DIM, 0, USE_SDE ? 1 : 2>;
+        using ACTOR = nn_models::panel_mlp::Specification<T, T_ACTIVATION, OBSERVATION_DIM, T_ACTOR_LAYERS, 2,
+                                                          ACTION_DIM, 0, USE_SDE ? 1 : 2>;
         static constexpr std::size_t LATENT_DIM = ACTOR::LAST_DIM;
         using Distribution = std::conditional_t<USE_SDE, distributions::StateDependentNoise<T, ACTION_DIM>,
                                                 distributions::SquashedGaussian<T, ACTION_DIM>>;
-        using CRITIC =
-            nn_models::panel_mlp::Specification<T, OBSERVATION_DIM + ACTION_DIM, T_CRITIC_LAYERS, 1, 1, ACTION_DIM>;
+        using CRITIC = nn_models::panel_mlp::Specification<T, T_ACTIVATION, OBSERVATION_DIM + ACTION_DIM,
+                                                           T_CRITIC_LAYERS, 1, 1, ACTION_DIM>;
     };
 
     struct HyperParameters {
@@ -68,7 +68,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             struct {
                 nn_models::panel_mlp::Activations<ACTOR, 1> actor;
                 nn_models::panel_mlp::Activations<CRITIC, 1> critic;
-                nn_models::panel_mlp::Activations<CRITIC, 1> critic_gradients;
+                nn_models::panel_mlp::Gradients<CRITIC, 1> critic_gradients;
                 typename T_SPEC::Distribution policy;
             } evaluation;
             nn_models::panel_mlp::UpdateScratch<ACTOR> actor_update;
@@ -85,6 +85,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         template <typename NETWORK>
         using Activations = nn_models::panel_mlp::Activations<NETWORK, SPEC::N_PANELS>;
         template <typename NETWORK>
+        using Gradients = nn_models::panel_mlp::Gradients<NETWORK, SPEC::N_PANELS>;
+        template <typename NETWORK>
         using TransposedInputs = nn_models::panel_mlp::TransposedInputs<NETWORK, SPEC::N_PANELS>;
         template <typename NETWORK>
         using TransposedWeights = nn_models::panel_mlp::TransposedWeights<NETWORK>;
@@ -92,8 +94,10 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         using CRITIC = typename SPEC::CRITIC;
         using NoiseMatrix = distributions::NoiseMatrix<T, SPEC::LATENT_DIM, SPEC::ACTION_DIM>;
 
-        Activations<ACTOR> actor, actor_gradients;
-        Activations<CRITIC> critics[SPEC::N_CRITICS], critic_gradients[SPEC::N_CRITICS];
+        Activations<ACTOR> actor;
+        Gradients<ACTOR> actor_gradients;
+        Activations<CRITIC> critics[SPEC::N_CRITICS];
+        Gradients<CRITIC> critic_gradients[SPEC::N_CRITICS];
         typename SPEC::Distribution policy[SPEC::N_PANELS];
         std::conditional_t<SPEC::USE_SDE, NoiseMatrix, Nothing> noise_matrix;
         alignas(panel::ALIGNMENT) T d_variance[SPEC::USE_SDE ? SPEC::N_PANELS * SPEC::ACTION_DIM * SPEC::SIZE : 1];

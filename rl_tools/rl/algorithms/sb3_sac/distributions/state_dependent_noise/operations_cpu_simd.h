@@ -80,8 +80,8 @@ namespace rl_tools::rl::algorithms::sb3_sac::distributions {
             scratch.squares[i] = latent[i] * latent[i];
         }
         T* variance = policy.standard_deviation;
-        dense::forward<LATENT_DIM, ACTION_DIM, dense::ActivationFunction::IDENTITY>(
-            matrix.variances, matrix.variance_biases, scratch.squares, variance);
+        dense::forward<LATENT_DIM, ACTION_DIM, dense::Function::IDENTITY>(matrix.variances, matrix.variance_biases,
+                                                                          scratch.squares, variance);
         for (std::size_t lane = 0; lane < SIZE; lane++) {
             policy.log_probability[lane] = 0;
         }
@@ -166,8 +166,6 @@ namespace rl_tools::rl::algorithms::sb3_sac::distributions {
                 scratch.d_log_std[i] = d_sigma * matrix.derivative[i];
             }
         }
-        const auto& log_std = parameters.log_std;
-        adam::update(step, scratch.d_log_std, log_std.value, log_std.exp_avg, log_std.exp_avg_sq,
-                     LATENT_DIM * ACTION_DIM);
+        adam::update<T>(step, scratch.d_log_std, parameters.log_std, 0, LATENT_DIM * ACTION_DIM);
     }
 }
