@@ -2,6 +2,7 @@
 
 #include <rl_tools/devices/cpu_simd.h>
 #include <rl_tools/rl/algorithms/sb3_sac/distributions/squashed_gaussian/squashed_gaussian.h>
+#include <rl_tools/utils/simd/math.h>
 
 namespace rl_tools::rl::algorithms::sb3_sac::distributions {
     template <typename DEVICE_SPEC, typename T>
@@ -22,19 +23,21 @@ namespace rl_tools::rl::algorithms::sb3_sac::distributions {
         for (std::size_t lane = 0; lane < SIZE; lane++) {
             policy.log_probability[lane] = 0;
         }
-        for (std::size_t i = 0; i < N; i++) {
-            const T mean = output[i];
-            const T log_std = clip_log_std(device, output[N + i]);
-            const T sigma = math::exp(device.math, log_std);
-            const T u = mean + sigma * policy.noise[i];
-            const T deviation = u - mean;
-            const T action = math::tanh(device.math, u);
-            policy.standard_deviation[i] = sigma;
-            policy.deviation[i] = deviation;
-            policy.action[i] = action;
-            policy.log_probability[i % SIZE] += -(deviation * deviation) / (T(2) * sigma * sigma) - log_std -
+        for (std::size_t row = 0; row < N; row += SIZE) {
+            for (std::size_t lane = 0; lane < SIZE; lane++) {
+                const std::size_t i = row + lane;
+                const T log_std = clip_log_std(device, output[N + i]);
+                const T sigma = utils::simd::math::exp(log_std);
+                const T u = output[i] + sigma * policy.noise[i];
+                const T deviation = u - output[i];
+                const T action = utils::simd::math::tanh(u);
+                policy.standard_deviation[i] = sigma;
+                policy.deviation[i] = deviation;
+                policy.action[i] = action;
+                policy.log_probability[lane] += -(deviation * deviation) / (T(2) * sigma * sigma) - log_std -
                                                 half_log_two_pi -
-                                                math::log(device.math, T(1) - action * action + SQUASH_EPSILON<T>);
+                                                utils::simd::math::log(T(1) - action * action + SQUASH_EPSILON<T>);
+            }
         }
     }
 

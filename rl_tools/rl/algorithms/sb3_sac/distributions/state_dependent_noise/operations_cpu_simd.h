@@ -8,11 +8,13 @@
 #include <rl_tools/random/philox/operations_generic.h>
 #include <rl_tools/rl/algorithms/sb3_sac/distributions/squashed_gaussian/squashed_gaussian.h>
 #include <rl_tools/rl/algorithms/sb3_sac/distributions/state_dependent_noise/state_dependent_noise.h>
+#include <rl_tools/utils/simd/math.h>
 
 namespace rl_tools::rl::algorithms::sb3_sac::distributions {
     namespace adam = nn::optimizers::torch_adam;
     namespace dense = nn::layers::panel_dense;
     namespace philox = random::philox;
+    namespace simd = utils::simd::math;
 
     // sigma and d sigma / d log_std: exp(log_std), or "expln", which is log1p(log_std) + 1 for positive ones.
     template <typename MATH_DEVICE, typename T>
@@ -85,19 +87,22 @@ namespace rl_tools::rl::algorithms::sb3_sac::distributions {
         for (std::size_t lane = 0; lane < SIZE; lane++) {
             policy.log_probability[lane] = 0;
         }
-        for (std::size_t i = 0; i < N; i++) {
-            const T mean = math::clamp(device.math, output[i], -clip_mean, clip_mean);
-            const T action = math::tanh(device.math, mean + output[N + i]);
-            const T inner_action = math::clamp(device.math, action, -LARGEST_ACTION, LARGEST_ACTION);
-            const T u = T(0.5) * (std::log1p(inner_action) - std::log1p(-inner_action));
-            const T deviation = u - mean;
-            const T squashed = math::tanh(device.math, u);
-            policy.log_probability[i % SIZE] += -(deviation * deviation) / (T(2) * variance[i]) -
-                                                T(0.5) * math::log(device.math, variance[i]) - half_log_two_pi -
-                                                math::log(device.math, T(1) - squashed * squashed + SQUASH_EPSILON<T>);
-            policy.standard_deviation[i] = math::sqrt(device.math, variance[i]);
-            policy.deviation[i] = deviation;
-            policy.action[i] = action;
+        for (std::size_t row = 0; row < N; row += SIZE) {
+            for (std::size_t lane = 0; lane < SIZE; lane++) {
+                const std::size_t i = row + lane;
+                const T mean = math::clamp(device.math, output[i], -clip_mean, clip_mean);
+                const T action = simd::tanh(mean + output[N + i]);
+                const T inner_action = math::clamp(device.math, action, -LARGEST_ACTION, LARGEST_ACTION);
+                const T u = T(0.5) * (simd::log1p(inner_action) - simd::log1p(-inner_action));
+                const T deviation = u - mean;
+                const T squashed = simd::tanh(u);
+                policy.log_probability[lane] += -(deviation * deviation) / (T(2) * variance[i]) -
+                                                T(0.5) * simd::log(variance[i]) - half_log_two_pi -
+                                                simd::log(T(1) - squashed * squashed + SQUASH_EPSILON<T>);
+                policy.standard_deviation[i] = math::sqrt(device.math, variance[i]);
+                policy.deviation[i] = deviation;
+                policy.action[i] = action;
+            }
         }
     }
 
