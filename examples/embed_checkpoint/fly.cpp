@@ -28,8 +28,7 @@ double step(Pendulum& pendulum, double torque) {
     constexpr double GRAVITY = 10, MASS = 1, LENGTH = 1, TIME_STEP = 0.05, MAX_SPEED = 8, MAX_TORQUE = 2;
     torque = clip(torque, MAX_TORQUE);
     const double deviation = remainder(pendulum.angle, 2 * PI);
-    const double cost =
-        deviation * deviation + 0.1 * pendulum.velocity * pendulum.velocity + 0.001 * torque * torque;
+    const double cost = deviation * deviation + 0.1 * pendulum.velocity * pendulum.velocity + 0.001 * torque * torque;
     const double acceleration = 1.5 * GRAVITY / LENGTH * sin(pendulum.angle) + 3 / (MASS * LENGTH * LENGTH) * torque;
     pendulum.velocity = clip(pendulum.velocity + acceleration * TIME_STEP, MAX_SPEED);
     pendulum.angle += pendulum.velocity * TIME_STEP;

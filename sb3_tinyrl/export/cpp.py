@@ -7,8 +7,15 @@ from importlib.metadata import version
 
 from stable_baselines3 import SAC
 
-from sb3_tinyrl.export.check import TOLERANCE, Samples, checked_samples
-from sb3_tinyrl.export.description import Activation, ActivationName, PolicyDescription, describe
+from sb3_tinyrl.export.check import TOLERANCE, Samples, evaluate, largest_difference, predicted_samples
+from sb3_tinyrl.export.description import (
+    Activation,
+    ActivationName,
+    Float32Array,
+    Float64Array,
+    PolicyDescription,
+    describe,
+)
 from sb3_tinyrl.export.files import write_atomically
 from sb3_tinyrl.export.literals import float_array, float_literal, require_identifier
 
@@ -48,15 +55,16 @@ def export_cpp(model: SAC, path: str | os.PathLike[str], namespace: str = "polic
     """
     require_identifier(namespace)
     description = describe(model)
-    samples, difference = checked_samples(model, description)
-    write_atomically(path, _header(description, samples, namespace).encode())
+    samples = predicted_samples(model, description)
+    difference = largest_difference(description, samples, evaluate(description, samples.observations))
+    write_atomically(path, _header(description, samples, namespace, max(TOLERANCE, 2 * difference)).encode())
     return difference
 
 
-def _header(description: PolicyDescription, samples: Samples, namespace: str) -> str:
+def _header(description: PolicyDescription, samples: Samples, namespace: str, tolerance: float) -> str:
     observations, actions = samples.observations[:N_EXAMPLES], samples.actions[:N_EXAMPLES]
     names = {layer.activation.name for layer in description.layers} - {"identity"}
-    arrays = {}
+    arrays: dict[str, Float32Array | Float64Array] = {}
     if (normalization := description.normalization) is not None:
         arrays |= {"OBSERVATION_MEAN": normalization.mean, "OBSERVATION_STD": normalization.std}
     for i, layer in enumerate(description.layers):
@@ -79,13 +87,14 @@ namespace {namespace} {{
     constexpr int ACTION_DIM = {description.action_dim};
 
     namespace detail {{
-{"".join(f"        inline constexpr float {name}[] = {float_array(array, ' ' * 8)};{chr(10)}" for name, array in arrays.items())}
+{"".join(_constant(name, array) for name, array in arrays.items())}
         inline float clip(float x, float bound) {{
             return x < -bound ? -bound : (x > bound ? bound : x);
         }}
 
         // y = weight x + bias, with weight [n_outputs, n_inputs] row by row
-        inline void dense(const float* weight, const float* bias, const float* x, int n_inputs, float* y, int n_outputs) {{
+        inline void dense(
+            const float* weight, const float* bias, const float* x, int n_inputs, float* y, int n_outputs) {{
             for (int i = 0; i < n_outputs; i++) {{
                 float sum = bias[i];
                 for (int j = 0; j < n_inputs; j++) {{
@@ -102,7 +111,7 @@ namespace {namespace} {{
     inline void evaluate(const float* observation, float* action) {{
 {_evaluation(description)}    }}
 
-    // Whether this compilation computes what the trained model computed, to {TOLERANCE:.0e} of the action's range.
+    // Whether this compilation computes what the trained model computed, to {tolerance:.1e} of the action's range.
     inline bool self_test() {{
         constexpr int N_EXAMPLES = {len(observations)};
         for (int i = 0; i < N_EXAMPLES; i++) {{
@@ -111,7 +120,7 @@ namespace {namespace} {{
             for (int j = 0; j < ACTION_DIM; j++) {{
                 const float difference = fabsf(action[j] - detail::EXAMPLE_ACTIONS[i * ACTION_DIM + j]);
                 const float range = detail::ACTION_HIGH[j] - detail::ACTION_LOW[j];
-                if (!(difference <= {float_literal(TOLERANCE)} * range)) {{  // NaN fails, too
+                if (!(difference <= {float_literal(tolerance)} * range)) {{  // NaN fails, too
                     return false;
                 }}
             }}
@@ -120,6 +129,10 @@ namespace {namespace} {{
     }}
 }}
 """
+
+
+def _constant(name: str, values: Float32Array | Float64Array) -> str:
+    return f"        inline constexpr float {name}[] = {float_array(values, ' ' * 8)};\n"
 
 
 def _activation_function(name: ActivationName) -> str:

@@ -71,12 +71,12 @@ class Layer:
     @property
     def n_inputs(self) -> int:
         """The number of values that go in."""
-        return self.weight.shape[1]
+        return int(self.weight.shape[1])
 
     @property
     def n_outputs(self) -> int:
         """The number of values that come out."""
-        return self.weight.shape[0]
+        return len(self.weight)
 
 
 @dataclass(frozen=True)
@@ -139,11 +139,12 @@ def describe(model: SAC) -> PolicyDescription:
     actor = model.policy.actor
     hidden = [*actor.latent_pi]
     layers = [_layer(*pair) for pair in zip(hidden[::2], [*hidden[1::2], None], strict=False)]
-    mu, mean_bound = actor.mu, None
-    if isinstance(mu, nn.Sequential):  # gSDE with clip_mean, see stable_baselines3.sac.policies.Actor
-        mu, clip = mu
+    mean, mean_bound = actor.mu, None
+    if isinstance(mean, nn.Sequential):  # gSDE with clip_mean, see stable_baselines3.sac.policies.Actor
+        mean, clip = mean
+        assert isinstance(clip, nn.Hardtanh)
         mean_bound = float(clip.max_val)
-    layers.append(_layer(mu, nn.Identity()))
+    layers.append(_layer(mean, nn.Identity()))
     return PolicyDescription(
         observation_shape=observation_space.shape,
         action_shape=action_space.shape,
@@ -193,7 +194,8 @@ def _layer(linear: nn.Module, activation: nn.Module | None) -> Layer:
         f"the actor holds a {type(linear).__name__} where a nn.Linear with bias and an activation function belong",
         "train with the networks that SB3 builds from net_arch and activation_fn",
     )
-    assert isinstance(linear, nn.Linear) and activation is not None
+    assert isinstance(linear, nn.Linear)
+    assert activation is not None
     weight = linear.weight.detach().cpu().numpy().astype(np.float32)
     bias = linear.bias.detach().cpu().numpy().astype(np.float32)
     require(
@@ -235,8 +237,8 @@ def _normalization(model: SAC) -> Normalization | None:
     )
     mean, std = statistics.mean.ravel(), np.sqrt(statistics.var.ravel() + vec_normalize.epsilon)
     require(
-        bool(np.isfinite(mean).all() and np.isfinite(std).all()),
-        "the statistics of VecNormalize hold NaN or infinite values",
+        bool(np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()),
+        "the statistics of VecNormalize hold values that are NaN, infinite or without variance",
         "load statistics that VecNormalize.save has written earlier",
     )
     bound = float(vec_normalize.clip_obs)

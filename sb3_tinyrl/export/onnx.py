@@ -48,7 +48,7 @@ def export_onnx(model: SAC, path: str | os.PathLike[str]) -> float:
     """
     try:
         import onnx
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]
     except ImportError as error:
         raise ImportError(f'export_onnx needs the extra "onnx": pip install "sb3-tinyrl[onnx]" ({error})') from error
     description = describe(model)

@@ -13,7 +13,7 @@ from importlib.metadata import version
 import numpy as np
 from stable_baselines3 import SAC
 
-from sb3_tinyrl.export.check import Samples, checked_samples
+from sb3_tinyrl.export.check import Samples, evaluate, largest_difference, predicted_samples
 from sb3_tinyrl.export.description import (
     ActivationName,
     ExportError,
@@ -58,9 +58,10 @@ def export_policy(model: SAC, path: str | os.PathLike[str]) -> float:
         if layer.activation.name not in _ACTIVATIONS:
             raise ExportError(
                 f"RLtools' layers have no activation function that computes {layer.activation.name}",
-                "use export_cpp or export_onnx, which have it, or train with torch.nn's ReLU, Tanh, Sigmoid or Identity",
+                "use export_cpp or export_onnx, which have it, or train with ReLU, Tanh, Sigmoid or Identity",
             )
-    samples, difference = checked_samples(model, description)
+    samples = predicted_samples(model, description)
+    difference = largest_difference(description, samples, evaluate(description, samples.observations))
     write_atomically(path, _header(description, samples).encode())
     return difference
 
@@ -97,7 +98,8 @@ namespace policy {{
     using INPUT_SHAPE = rlt::tensor::Shape<TI, 1, 1, {description.observation_dim}>;
     template <typename CATEGORY, TI... DIMENSIONS>
     using Parameter = rlt::nn::parameters::Plain::Instance<rlt::nn::parameters::Plain::Specification<
-        TYPE_POLICY, TI, rlt::tensor::Shape<TI, DIMENSIONS...>, rlt::nn::parameters::groups::Normal, CATEGORY, true, true>>;
+        TYPE_POLICY, TI, rlt::tensor::Shape<TI, DIMENSIONS...>,
+        rlt::nn::parameters::groups::Normal, CATEGORY, true, true>>;
 
 {"".join(layer.format(name=f"layer_{i}") for i, layer in enumerate(layers))}
     using TYPE = rlt::nn_models::sequential::Build<CAPABILITY,
@@ -167,7 +169,8 @@ def _parameter(name: str, category: str, values: Float32Array | Float64Array) ->
     return f"""\
         namespace {name} {{{{
             constexpr float memory[] = {{{float_array(values, " " * 12)}}};
-            constexpr Parameter<rlt::nn::parameters::categories::{category}, {dimensions}> parameters = {{{{{{{{memory}}}}}}}};
+            using CATEGORY = rlt::nn::parameters::categories::{category};
+            constexpr Parameter<CATEGORY, {dimensions}> parameters = {{{{{{{{memory}}}}}}}};
         }}}}
 """
 

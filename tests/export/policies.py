@@ -90,7 +90,7 @@ def policy_kinds(activations: Sequence[Any]) -> st.SearchStrategy[PolicyKind]:
 
 
 def several(kinds: st.SearchStrategy[PolicyKind], n_policies: int) -> st.SearchStrategy[list[PolicyKind]]:
-    """Draw policies for one program, all different: RLtools' headers have the same names and would exclude each other."""
+    """Draw policies for one program, all different: `#pragma once` includes files of equal content only once."""
     return st.lists(kinds, min_size=n_policies, max_size=n_policies, unique_by=lambda kind: kind.seed)
 
 

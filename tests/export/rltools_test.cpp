@@ -59,9 +59,10 @@ bool run(DEVICE& device, const ACTOR& actor) {
     return true;
 }
 
-#define RUN(POLICY)                                                                                              \
-    test_example(device, POLICY::rl_tools::checkpoint::actor::module, POLICY::rl_tools::checkpoint::example::input::container, \
-                 POLICY::rl_tools::checkpoint::example::output::container, rlt::Mode<rlt::mode::Evaluation<>>{}) &&            \
+#define RUN(POLICY)                                                                                                 \
+    test_example(device, POLICY::rl_tools::checkpoint::actor::module,                                               \
+                 POLICY::rl_tools::checkpoint::example::input::container,                                           \
+                 POLICY::rl_tools::checkpoint::example::output::container, rlt::Mode<rlt::mode::Evaluation<>>{}) && \
         run(device, POLICY::policy::factory_function<>()) &&
 
 int main() {
