@@ -33,6 +33,6 @@ def test_identifiers(name):
     "name", ["", "2fast", "my-policy", "my policy", "a::b", "class", "std", "_p", "a__b", "größe", "a\n"]
 )
 def test_names_that_cpp_does_not_know_are_refused_before_anything_is_written(name, tmp_path):
-    with pytest.raises(ExportError, match="namespace=.*pass letters, digits"):
+    with pytest.raises(ExportError, match=r"namespace=.*pass letters, digits"):
         export_cpp(PolicyKind().model(), tmp_path / "policy.h", namespace=name)
     assert not [*tmp_path.iterdir()]
