@@ -15,7 +15,10 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     target = Path(os.path.realpath(path))  # a symbolic link stays one
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder; expected the name of a file to write")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(f"can't write {target}: {error.filename} is no folder") from error
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         with open(partial, "wb") as file:
@@ -24,6 +27,6 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(partial, target)
     except OSError as error:
-        raise type(error)(error.errno, f"can't write {target}: {error.strerror}") from error
+        raise OSError(error.errno, f"can't write {target}: {error.strerror}") from error
     finally:
         partial.unlink(missing_ok=True)

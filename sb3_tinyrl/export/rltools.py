@@ -8,6 +8,7 @@ RLtools' own programs look.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -43,7 +44,7 @@ def export_policy(model: SAC, path: str | os.PathLike[str]) -> float:
     gives an action in [-1, 1], as all of RLtools' policies do; ``policy::action::LOW`` and ``HIGH`` are the bounds in
     the environment's units, to which ``LOW + 0.5 * (action + 1) * (HIGH - LOW)`` scales. The last layer ends in tanh,
     so evaluating the model is deterministic in each of RLtools' modes; the standard deviation is left out.
-    ``rl_tools::checkpoint::example`` holds observations and the actions that ``predict`` gives, for self tests.
+    ``rl_tools::checkpoint::example`` holds observations and actions, for self tests.
 
     :param model: a SAC or TinySAC with ``MlpPolicy``; where it was trained with ``VecNormalize``, that wrapper has to
         be part of its environment (``load(path, env=VecNormalize.load(...))``)
@@ -74,8 +75,11 @@ def _header(description: PolicyDescription, samples: Samples) -> str:
     chain = ", rlt::nn_models::sequential::Module<".join(f"layer_{i}::TEMPLATE" for i in range(len(layers)))
     end = "}" * len(layers)
     low, high = description.action_low, description.action_high
-    examples = slice(_N_EXAMPLES)
-    scaled = 2 * (samples.actions[examples] - low) / np.where(high > low, high - low, 1) - 1
+    # Not from predict's actions, which are in the environment's units: scaling back would cost precision.
+    examples = samples.observations[:_N_EXAMPLES]
+    scaled = evaluate(
+        replace(description, action_low=np.full_like(low, -1), action_high=np.full_like(high, 1)), examples
+    )
     return f"""\
 // {description.summary()}
 // The deterministic policy of a soft actor-critic, written by sb3_tinyrl {version("sb3-tinyrl")}.
@@ -119,7 +123,7 @@ namespace policy {{
 namespace rl_tools::checkpoint {{
     namespace actor = policy;
     namespace example {{
-{_tensor("input", samples.observations[examples])}{_tensor("output", scaled)}    }}
+{_tensor("input", examples)}{_tensor("output", scaled)}    }}
     namespace meta {{
         constexpr char name[] = "sb3_tinyrl";
     }}

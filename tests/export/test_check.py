@@ -22,8 +22,14 @@ def test_description_computes_what_predict_does(kind):
     description = describe(model)
     samples = predicted_samples(model, description)
     assert samples.observations.shape == (1000, description.observation_dim)
-    assert samples.actions.std() > 0
     assert largest_difference(description, samples, evaluate(description, samples.observations)) <= 1e-5
+
+
+def test_samples_vary() -> None:
+    model = PolicyKind((4,), (2,)).model()
+    samples = predicted_samples(model, describe(model))
+    assert np.all(samples.observations.std(axis=0) > 0.5)
+    assert np.all(samples.actions.std(axis=0) > 0.1 * (model.action_space.high - model.action_space.low))
 
 
 def test_observations_come_from_the_space_and_leave_its_generator_alone() -> None:

@@ -60,7 +60,7 @@ def test_self_test_fails_when_the_code_computes_something_else(tmp_path: Path) -
     export([model], tmp_path)
     header = tmp_path / "policy_0.h"
     observations = np.zeros((N_OBSERVATIONS, 3), np.float32).tobytes()
-    right = compile_program("cpp_test.cpp", tmp_path, "-O1")
+    right = compile_program("cpp_test.cpp", tmp_path, "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
     assert subprocess.run([right], input=observations, stdout=subprocess.DEVNULL).returncode == 0
     header.write_text(header.read_text().replace("0.5f * (tanhf(", "0.4999f * (tanhf("))
     wrong = compile_program("cpp_test.cpp", tmp_path, "-O1")

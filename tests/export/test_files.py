@@ -45,8 +45,10 @@ def test_a_folder_is_no_file(export, tmp_path: Path) -> None:
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(FileExistsError, match="file"):
+    with pytest.raises(NotADirectoryError, match=r"can't write .*policy\.h: .*file is no folder"):
         write_atomically(tmp_path / "file" / "policy.h", b"content")
+    with pytest.raises(NotADirectoryError, match="is no folder"):
+        write_atomically(tmp_path / "file" / "deeper" / "policy.h", b"content")
 
 
 def test_a_full_disk_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
