@@ -69,7 +69,7 @@ class PolicyKind:
         generator = th.Generator().manual_seed(self.seed)
         with th.no_grad():
             for parameter in model.actor.parameters():  # larger than at first, so that tanh bends
-                scale = 1.5 / np.sqrt(parameter.shape[-1]) if parameter.ndim == 2 else 0.5
+                scale = 1 / np.sqrt(parameter.shape[-1]) if parameter.ndim == 2 else 0.3
                 parameter.copy_(scale * th.randn(parameter.shape, generator=generator))
         return model
 
@@ -102,7 +102,7 @@ def compiles(n_programs: int) -> settings:
 def observations_and_actions(model: SAC, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Draw observations as the environment gives them, and the actions that SB3 predicts for them."""
     shape = (N_OBSERVATIONS, *model.observation_space.shape)
-    observations = (3 * np.random.default_rng(seed).normal(size=shape)).astype(np.float32)
+    observations = (2 * np.random.default_rng(seed).normal(size=shape)).astype(np.float32)
     vec_normalize = model.get_vec_normalize_env()
     seen = observations if vec_normalize is None else vec_normalize.normalize_obs(observations)
     return observations, model.predict(seen, deterministic=True)[0]

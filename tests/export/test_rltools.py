@@ -39,7 +39,7 @@ def export(models: Sequence[SAC], folder: Path) -> None:
     )
 
 
-@compiles(3)
+@compiles(2)
 @given(kinds=several(policy_kinds(RLTOOLS_ACTIVATIONS), 4))
 def test_rltools_computes_what_predict_does(kinds, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rltools")
