@@ -24,6 +24,9 @@ from sb3_tinyrl.export.description import (
 TOLERANCE = 1e-5
 
 _LARGEST_ROUNDING = 1e-3  # with inputs of 10^5 it comes to 10^-4
+#: So many of the samples go into a header, for its self test.
+N_EXAMPLES = 8
+
 _N_OBSERVATIONS = 1000
 _UNBOUNDED = 1e6  # the bounds of some spaces are the largest numbers of their type, and mean nothing
 

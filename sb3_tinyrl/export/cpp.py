@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from stable_baselines3 import SAC
 
-from sb3_tinyrl.export.check import TOLERANCE, Samples, evaluate, largest_difference, predicted_samples
+from sb3_tinyrl.export.check import N_EXAMPLES, TOLERANCE, Samples, evaluate, largest_difference, predicted_samples
 from sb3_tinyrl.export.description import (
     Activation,
     ActivationName,
@@ -18,9 +18,6 @@ from sb3_tinyrl.export.description import (
 )
 from sb3_tinyrl.export.files import write_atomically
 from sb3_tinyrl.export.literals import float_array, float_literal, require_identifier
-
-#: Observations in the self test; they take flash only where `self_test` is called.
-N_EXAMPLES = 8
 
 # NaN passes through each of these, as it does in PyTorch: a broken sensor must not look like a valid action.
 _ACTIVATIONS: dict[ActivationName, str] = {
@@ -106,8 +103,8 @@ namespace {namespace} {{
 {"".join(_activation_function(name) for name in _ACTIVATIONS if name in names)}    }}
 
     // The action for one observation.
-    //   observation: OBSERVATION_DIM values as the environment gives them, not normalised
-    //   action: ACTION_DIM values in the environment's units, within its bounds
+    //   observation: OBSERVATION_DIM values {_observation_kind(description)}
+    //   action: ACTION_DIM values in the environment's units
     inline void evaluate(const float* observation, float* action) {{
 {_evaluation(description)}    }}
 
@@ -129,6 +126,12 @@ namespace {namespace} {{
     }}
 }}
 """
+
+
+def _observation_kind(description: PolicyDescription) -> str:
+    if description.normalization is None:
+        return "as the policy was trained on them"
+    return "as the environment gives them; what VecNormalize did to them is done here"
 
 
 def _constant(name: str, values: Float32Array | Float64Array) -> str:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 import numpy as np
 from stable_baselines3 import SAC
 
-from sb3_tinyrl.export.check import Samples, evaluate, largest_difference, predicted_samples
+from sb3_tinyrl.export.check import N_EXAMPLES, Samples, evaluate, largest_difference, predicted_samples
 from sb3_tinyrl.export.description import (
     ActivationName,
     ExportError,
@@ -25,8 +25,6 @@ from sb3_tinyrl.export.description import (
 )
 from sb3_tinyrl.export.files import write_atomically
 from sb3_tinyrl.export.literals import float_array
-
-_N_EXAMPLES = 8
 
 # Not GELU: RLtools 2.2 computes 0.5 x (1 + tanh(0.399 (x + 0.0447 x^3))), where GELU's tanh form has 0.798.
 _ACTIVATIONS: dict[ActivationName, str] = {
@@ -76,7 +74,7 @@ def _header(description: PolicyDescription, samples: Samples) -> str:
     end = "}" * len(layers)
     low, high = description.action_low, description.action_high
     # Not from predict's actions, which are in the environment's units: scaling back would cost precision.
-    examples = samples.observations[:_N_EXAMPLES]
+    examples = samples.observations[:N_EXAMPLES]
     scaled = evaluate(
         replace(description, action_low=np.full_like(low, -1), action_high=np.full_like(high, 1)), examples
     )
