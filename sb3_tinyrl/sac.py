@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from numbers import Integral
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl._native.library import AdamHyperParameters, HyperParameters
 from sb3_tinyrl._native.thread_count import MAX_THREADS
 from sb3_tinyrl.binding import Binding
+from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
 from sb3_tinyrl.runtime import Runtime
 from sb3_tinyrl.transitions import features
 
@@ -403,6 +405,31 @@ class TinySAC(SAC):
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles bind a kernel of their own when they first need one.
         return {**self.__dict__, "_runtime": Runtime()}
+
+    def export_policy(self, path: str | os.PathLike[str]) -> float:
+        """Write the deterministic policy for RLtools and TinyRL, see :func:`sb3_tinyrl.export.export_policy`.
+
+        :param path: the header
+        :return: the largest difference from ``predict``, as a fraction of the action's range
+        """
+        return export_policy(self, path)
+
+    def export_cpp(self, path: str | os.PathLike[str], namespace: str = "policy") -> float:
+        """Write the deterministic policy as dependency-free C++, see :func:`sb3_tinyrl.export.export_cpp`.
+
+        :param path: the header
+        :param namespace: of everything in the header
+        :return: the largest difference from ``predict``, as a fraction of the action's range
+        """
+        return export_cpp(self, path, namespace)
+
+    def export_onnx(self, path: str | os.PathLike[str]) -> float:
+        """Write the deterministic policy as an ONNX model, see :func:`sb3_tinyrl.export.export_onnx`.
+
+        :param path: the file
+        :return: the largest difference from ``predict``, as a fraction of the action's range
+        """
+        return export_onnx(self, path)
 
 
 def _adam_hyper_parameters(optimizer: th.optim.Optimizer) -> AdamHyperParameters:
