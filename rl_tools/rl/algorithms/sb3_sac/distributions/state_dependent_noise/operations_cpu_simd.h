@@ -93,7 +93,7 @@ namespace rl_tools::rl::algorithms::sb3_sac::distributions {
                 const T mean = math::clamp(device.math, output[i], -clip_mean, clip_mean);
                 const T action = simd::tanh(mean + output[N + i]);
                 const T inner_action = math::clamp(device.math, action, -LARGEST_ACTION, LARGEST_ACTION);
-                const T u = T(0.5) * (simd::log1p(inner_action) - simd::log1p(-inner_action));
+                const T u = T(0.5) * (std::log1p(inner_action) - std::log1p(-inner_action));
                 const T deviation = u - mean;
                 const T squashed = simd::tanh(u);
                 policy.log_probability[lane] += -(deviation * deviation) / (T(2) * variance[i]) -
