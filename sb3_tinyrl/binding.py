@@ -6,16 +6,17 @@ them; whoever puts them somewhere else is noticed by :meth:`Binding.is_current`.
 
 from __future__ import annotations
 
+import math
 from operator import is_
 
-import numpy as np
 import torch as th
 from stable_baselines3 import SAC
+from torch import nn
 
-from sb3_tinyrl._native.library import Kernel, Parameter, ReplayBufferView
-from sb3_tinyrl.support import BUFFER_ARRAYS, linear_layers
+from sb3_tinyrl._native.library import Kernel, Parameter, StateDependentNoise
+from sb3_tinyrl.support import linear_layers, transitions
 
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")  # the last with AMSGrad only
 
 
 class Binding:
@@ -29,15 +30,12 @@ class Binding:
     """
 
     def __init__(self, model: SAC, kernel: Kernel) -> None:
-        buffer = model.replay_buffer
-        assert buffer is not None
-        arrays = {name: getattr(buffer, name) for name in BUFFER_ARRAYS}
-        for name in BUFFER_ARRAYS:
-            _require_finite(arrays[name][: buffer.size()], name)
         self.kernel = kernel
+        self.transitions = transitions(model, kernel.spec)
         self._objects = self._watched_objects(model)
         self._parameters: list[th.Tensor] = []
 
+        noise = self._state_dependent_noise(model) if model.actor.use_sde else None
         parameters = []
         for name, layers in linear_layers(model).items():
             optimizer = {
@@ -53,18 +51,14 @@ class Binding:
         log_ent_coef = (
             Parameter() if model.log_ent_coef is None else self._parameter(model.log_ent_coef, model.ent_coef_optimizer)
         )
-        kernel.bind(parameters, log_ent_coef)
+        kernel.bind(parameters, log_ent_coef, noise)
         self._addresses = list(map(th.Tensor.data_ptr, self._parameters))
         self._moments = self._watched_moments(model)
 
-        self._buffer_view = ReplayBufferView(
-            **{name: array.ctypes.data for name, array in arrays.items()}, n_environments=buffer.n_envs
-        )
-
-    @staticmethod
-    def _watched_objects(model: SAC) -> tuple[object, ...]:
+    def _watched_objects(self, model: SAC) -> tuple[object, ...]:
         # Module dictionaries rather than attributes: this runs at every step.
-        modules, buffer = model.policy._modules, model.replay_buffer
+        modules = model.policy._modules
+        assert model.replay_buffer is not None
         actor, critic = model.actor, model.critic
         ent_coef_optimizer = model.ent_coef_optimizer
         return (
@@ -76,11 +70,23 @@ class Binding:
             ent_coef_optimizer,
             actor.optimizer.state,
             critic.optimizer.state,
+            actor.optimizer.param_groups[0]["amsgrad"],
+            critic.optimizer.param_groups[0]["amsgrad"],
+            ent_coef_optimizer and ent_coef_optimizer.param_groups[0]["amsgrad"],
             ent_coef_optimizer and ent_coef_optimizer.state,
             model.log_ent_coef,
             model._vec_normalize_env,
-            buffer,
-            *map(vars(buffer).get, BUFFER_ARRAYS),
+            *self.transitions.watched_objects(model.replay_buffer),
+        )
+
+    def _state_dependent_noise(self, model: SAC) -> StateDependentNoise:
+        actor = model.actor
+        assert isinstance(actor.log_std, nn.Parameter)
+        bounds = actor.mu[1] if isinstance(actor.mu, nn.Sequential) else None
+        return StateDependentNoise(
+            log_std=self._parameter(actor.log_std, actor.optimizer),
+            clip_mean=bounds.max_val if isinstance(bounds, nn.Hardtanh) else math.inf,
+            use_expln=actor.use_expln,
         )
 
     def _parameter(self, parameter: th.Tensor, optimizer: th.optim.Optimizer | None) -> Parameter:
@@ -94,20 +100,15 @@ class Binding:
             state["step"] = th.tensor(0.0, dtype=th.float32)
             state["exp_avg"] = th.zeros_like(parameter, memory_format=th.contiguous_format)
             state["exp_avg_sq"] = th.zeros_like(parameter, memory_format=th.contiguous_format)
-        for name, dtype in (
-            ("step", th.float32),
-            ("exp_avg", parameter.dtype),
-            ("exp_avg_sq", parameter.dtype),
-        ):
+            if optimizer.param_groups[0]["amsgrad"]:
+                state["max_exp_avg_sq"] = th.zeros_like(parameter, memory_format=th.contiguous_format)
+        moments = _MOMENTS if optimizer.param_groups[0]["amsgrad"] else _MOMENTS[:-1]
+        for name in moments:
+            dtype = th.float32 if name == "step" else parameter.dtype
             # Optimizer state loaded from elsewhere may have another type or layout.
             if state[name].dtype != dtype or not state[name].is_contiguous() or state[name].device.type != "cpu":
                 state[name] = state[name].to("cpu", dtype).contiguous()
-        return Parameter(
-            value=parameter.data_ptr(),
-            exp_avg=state["exp_avg"].data_ptr(),
-            exp_avg_sq=state["exp_avg_sq"].data_ptr(),
-            step=state["step"].data_ptr(),
-        )
+        return Parameter(value=parameter.data_ptr(), **{name: state[name].data_ptr() for name in moments})
 
     @staticmethod
     def _watched_moments(model: SAC) -> list[th.Tensor | None]:
@@ -123,19 +124,4 @@ class Binding:
             and len(moments := self._watched_moments(model)) == len(self._moments)
             and all(map(is_, moments, self._moments))
             and list(map(th.Tensor.data_ptr, self._parameters)) == self._addresses
-        )
-
-    def buffer_view(self, size: int) -> ReplayBufferView:
-        """The replay buffer as the kernel sees it, filled up to row ``size``."""
-        self._buffer_view.n_rows = size
-        return self._buffer_view
-
-
-def _require_finite(array: np.ndarray, name: str) -> None:
-    finite = np.isfinite(array)
-    if not finite.all():
-        index = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise ValueError(
-            f"The replay buffer holds {array[index]} in {name} at index {index}; one such value would turn all "
-            "weights into NaN. Find the environment or file it came from and fill the buffer anew."
         )

@@ -9,21 +9,25 @@ from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv
 
-_LARGEST = float(np.finfo(np.float32).max)
+_LARGEST = np.float64(np.finfo(np.float32).max)
 
 
 class NonFiniteError(ValueError):
     """The environment or the policy produced NaN, an infinite value, or one too large for float32."""
 
 
-def require_finite(values: np.ndarray, what: str, timestep: int) -> None:
+def require_finite(values: np.ndarray | dict[str, np.ndarray], what: str, timestep: int) -> None:
     """Refuse what is NaN or infinite, or would be in float32, before it reaches the replay buffer or the environment.
 
-    :param values: shape ``(n_envs, ...)``
+    :param values: shape ``(n_envs, ...)``; or a dictionary of such arrays
     :param what: names them in the message
     :param timestep: where training was
     :raises NonFiniteError: naming the first culprit
     """
+    if isinstance(values, dict):
+        for key, array in values.items():
+            require_finite(array, f"{what} {key!r}", timestep)
+        return
     if values.dtype.kind != "f" or np.vdot(values, values) <= _LARGEST:
         return  # the usual case, seen quickly: a small sum of squares has no large terms
     finite = np.abs(values) <= _LARGEST

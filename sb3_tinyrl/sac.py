@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from numbers import Integral
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch as th
+from gymnasium import spaces
 from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
@@ -16,14 +18,16 @@ from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule, TrainFreq
 from stable_baselines3.common.utils import should_collect_more_steps
 from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.sac.policies import SACPolicy
+from stable_baselines3.sac.policies import Actor, SACPolicy
 
 from sb3_tinyrl import rollout
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.library import MAX_STEPS, AdamHyperParameters, HyperParameters
+from sb3_tinyrl._native.library import AdamHyperParameters, HyperParameters
 from sb3_tinyrl._native.thread_count import MAX_THREADS
 from sb3_tinyrl.binding import Binding
+from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
 from sb3_tinyrl.runtime import Runtime
+from sb3_tinyrl.transitions import features
 
 KernelChoice = Literal["auto", "native", "torch"]
 
@@ -168,7 +172,7 @@ class TinySAC(SAC):
                 self._fall_back(error)
             else:
                 self._runtime.collects = True
-                assert isinstance(self._last_obs, np.ndarray)
+                assert self._last_obs is not None
                 rollout.require_finite(self._last_obs, "observation after reset", self.num_timesteps)
         return prepared
 
@@ -207,8 +211,7 @@ class TinySAC(SAC):
             super().train(gradient_steps, batch_size)
             return
         assert self.replay_buffer is not None
-        size = self.replay_buffer.size()
-        if size == 0:
+        if self.replay_buffer.size() == 0:
             raise ValueError("The replay buffer is empty; collect or load transitions before calling train().")
         optimizers = [self.actor.optimizer, self.critic.optimizer]
         if self.ent_coef_optimizer is not None:
@@ -218,17 +221,15 @@ class TinySAC(SAC):
         hyper_parameters = self._hyper_parameters()
         assert self._kernel_key is not None
         losses = []
-        for first_step in range(0, gradient_steps, MAX_STEPS):
-            n_steps = min(MAX_STEPS, gradient_steps - first_step)
+        transitions = binding.transitions
+        for first_step in range(0, gradient_steps, transitions.steps_per_view):
+            n_steps = min(transitions.steps_per_view, gradient_steps - first_step)
+            view = transitions.view(self)
             counter = self._n_sampled_batches
             # Counted first: a KeyboardInterrupt comes as soon as the kernel returns.
             self._n_sampled_batches += n_steps
             self._n_updates += n_steps
-            losses.append(
-                binding.kernel.train(
-                    hyper_parameters, binding.buffer_view(size), self._kernel_key, counter, first_step, n_steps
-                )
-            )
+            losses.append(binding.kernel.train(hyper_parameters, view, self._kernel_key, counter, first_step, n_steps))
         if losses:
             self._record_losses(losses[0] if len(losses) == 1 else np.concatenate(losses))
 
@@ -263,20 +264,40 @@ class TinySAC(SAC):
         action_noise: ActionNoise | None = None,
         n_envs: int = 1,
     ) -> tuple[np.ndarray, np.ndarray]:
-        binding = None
-        if self._runtime.collects and self.num_timesteps >= learning_starts:
-            binding = self._binding(self.batch_size)
+        binding = self._acting_binding(learning_starts)
         if binding is None:
             return super()._sample_action(learning_starts, action_noise, n_envs)
-        assert isinstance(self._last_obs, np.ndarray)
+        assert self._last_obs is not None
         assert self._kernel_key is not None
-        scaled_action = binding.kernel.act(self._last_obs, self._kernel_key, self._n_sampled_actions)
+        observations = self._last_obs
+        if not isinstance(self.observation_space, spaces.Box):
+            observations = features(self, self.policy.obs_to_tensor(observations)[0]).numpy()
+        assert isinstance(observations, np.ndarray)
+        matrices = exploration_matrices(self.actor, n_envs) if self.actor.use_sde else (None, 0)
+        scaled_action = binding.kernel.act(observations, self._kernel_key, self._n_sampled_actions, False, *matrices)
         self._n_sampled_actions += 1
         rollout.require_finite(scaled_action, "action of the policy", self.num_timesteps)
         scaled_action = scaled_action.reshape(n_envs, *self.action_space.shape)  # type: ignore[misc]
         if action_noise is not None:
             scaled_action = np.clip(scaled_action + action_noise(), -1, 1)
         return self.policy.unscale_action(scaled_action), scaled_action
+
+    def _acting_binding(self, learning_starts: int) -> Binding | None:
+        """The kernel that acts in this step, or ``None`` during the warm-up and where SB3's own policy acts."""
+        is_warm_up = self.num_timesteps < learning_starts and not (self.use_sde and self.use_sde_at_warmup)
+        return None if is_warm_up or not self._runtime.collects else self._binding(self.batch_size)
+
+    def _reset_noise(self, n_envs: int, learning_starts: int) -> None:
+        """Draw the matrices of state-dependent exploration noise where SB3's policy keeps them."""
+        binding = self._acting_binding(learning_starts)
+        if binding is None:
+            self.actor.reset_noise(n_envs)
+            return
+        assert self._kernel_key is not None
+        matrices = th.from_numpy(binding.kernel.sample_matrices(1 + n_envs, self._kernel_key, self._n_sampled_actions))
+        self._n_sampled_actions += 1
+        distribution = self.actor.action_dist
+        distribution.exploration_mat, distribution.exploration_matrices = matrices[0], matrices[1:]
 
     def collect_rollouts(
         self,
@@ -317,9 +338,13 @@ class TinySAC(SAC):
         if self.policy.training:
             self.policy.set_training_mode(False)
         num_collected_steps, num_collected_episodes = 0, 0
+        if self.use_sde:
+            self._reset_noise(env.num_envs, learning_starts)
         continue_training = True
         callback.on_rollout_start()
         while should_collect_more_steps(train_freq, num_collected_steps, num_collected_episodes):
+            if self.use_sde and self.sde_sample_freq > 0 and num_collected_steps % self.sde_sample_freq == 0:
+                self._reset_noise(env.num_envs, learning_starts)
             actions, buffer_actions = self._sample_action(learning_starts, action_noise, env.num_envs)
             new_obs, rewards, dones, infos = env.step(actions)
             self.num_timesteps += env.num_envs
@@ -361,10 +386,13 @@ class TinySAC(SAC):
         if not self._runtime.collects:
             super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
             return
-        assert isinstance(new_obs, np.ndarray)
+        rollout.require_finite(reward, "reward", self.num_timesteps)
+        if not isinstance(new_obs, np.ndarray) or self._vec_normalize_env is not None:
+            rollout.require_finite(new_obs, "observation", self.num_timesteps)
+            super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
+            return
         next_obs = rollout.next_observations(new_obs, dones, infos)
         rollout.require_finite(next_obs, "observation", self.num_timesteps)
-        rollout.require_finite(reward, "reward", self.num_timesteps)
         if next_obs is not new_obs:
             rollout.require_finite(new_obs, "observation after reset", self.num_timesteps)
         self._last_original_obs = self._last_obs
@@ -378,7 +406,43 @@ class TinySAC(SAC):
         # Copies and pickles bind a kernel of their own when they first need one.
         return {**self.__dict__, "_runtime": Runtime()}
 
+    def export_policy(self, path: str | os.PathLike[str]) -> float:
+        """Write the deterministic policy for RLtools and TinyRL, see :func:`sb3_tinyrl.export.export_policy`.
+
+        :param path: the header
+        :return: the largest difference from ``predict``, as a fraction of the action's range
+        """
+        return export_policy(self, path)
+
+    def export_cpp(self, path: str | os.PathLike[str], namespace: str = "policy") -> float:
+        """Write the deterministic policy as dependency-free C++, see :func:`sb3_tinyrl.export.export_cpp`.
+
+        :param path: the header
+        :param namespace: of everything in the header
+        :return: the largest difference from ``predict``, as a fraction of the action's range
+        """
+        return export_cpp(self, path, namespace)
+
+    def export_onnx(self, path: str | os.PathLike[str]) -> float:
+        """Write the deterministic policy as an ONNX model, see :func:`sb3_tinyrl.export.export_onnx`.
+
+        :param path: the file
+        :return: the largest difference from ``predict``, as a fraction of the action's range
+        """
+        return export_onnx(self, path)
+
 
 def _adam_hyper_parameters(optimizer: th.optim.Optimizer) -> AdamHyperParameters:
     group = optimizer.param_groups[0]
-    return AdamHyperParameters(group["lr"], *group["betas"], group["eps"])
+    return AdamHyperParameters(
+        group["lr"], *group["betas"], group["eps"], group["weight_decay"], group["decoupled_weight_decay"]
+    )
+
+
+def exploration_matrices(actor: Actor, n_envs: int) -> tuple[int, int]:
+    """Address and stride of the matrices with which ``actor`` explores, as SB3's ``get_noise`` chooses them."""
+    distribution = actor.action_dist
+    matrices = distribution.exploration_matrices
+    if n_envs == 1 or n_envs != len(matrices):
+        return distribution.exploration_mat.data_ptr(), 0
+    return matrices.data_ptr(), matrices[0].numel()

@@ -1,31 +1,47 @@
-"""What the kernel can serve: from an SB3 model to the spec of its kernel, or to the reason why there is none."""
+"""What the kernel can serve: from an SB3 model to the spec of its kernel, or to the reason why there is none.
+
+:data:`ARGUMENTS` is the table by which this is decided and from which the documentation's matrix is made.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3 import SAC
-from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.torch_layers import FlattenExtractor
-from stable_baselines3.sac.policies import SACPolicy
+from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
+from stable_baselines3.common.preprocessing import get_action_dim, is_image_space
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor
+from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.sac.policies import MultiInputPolicy, SACPolicy
 from torch import nn
 
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.spec import KernelSpec
-
-#: Replay buffer arrays that the kernel reads in place, in the order of its view.
-BUFFER_ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+from sb3_tinyrl._native.spec import Activation, KernelSpec
+from sb3_tinyrl.transitions import BUFFER_ARRAYS, SampledTransitions, StoredTransitions, Transitions
 
 _OBSERVATION_TYPES = (
     "float32",
     "float64",
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
 )
+
+#: Activation functions of the kernel, by torch's class: the kernel's name and the attributes that are its constants.
+_ACTIVATIONS: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {
+    nn.Identity: ("IDENTITY", ()),
+    nn.ReLU: ("RELU", ()),
+    nn.Tanh: ("TANH", ()),
+    nn.ELU: ("ELU", ("alpha",)),
+    nn.LeakyReLU: ("LEAKY_RELU", ("negative_slope",)),
+    nn.GELU: ("GELU", ()),
+    nn.SiLU: ("SILU", ()),
+    nn.Sigmoid: ("SIGMOID", ()),
+    nn.Softplus: ("SOFTPLUS", ("beta", "threshold")),
+}
 
 
 class UnsupportedByKernelError(KernelError):
@@ -49,17 +65,27 @@ def _require(condition: bool, reason: str, remedy: str) -> None:
 def linear_layers(model: SAC) -> dict[str, list[nn.Linear]]:
     """The linear layers of each network, in the order of the kernel.
 
-    :return: ``"actor"`` (hidden layers, mean, log standard deviation), ``"critic/0"``, ... and ``"target/0"``, ...
-    :raises UnsupportedByKernelError: when a network is anything but linear layers with ReLU between them
+    :return: ``"actor"`` (hidden layers, mean, and without gSDE log standard deviation), ``"critic/0"``, ... and
+        ``"target/0"``, ...
+    :raises UnsupportedByKernelError: when a network is anything but linear layers with activation functions between
+        them
     """
+    networks = {name: [_linear(module) for module in modules[::2]] for name, modules in _sequences(model).items()}
     actor = model.policy.actor
-    networks = {"actor": [*_hidden_layers([*actor.latent_pi], "actor"), _linear(actor.mu), _linear(actor.log_std)]}
+    networks["actor"].append(_linear(actor.mu[0] if isinstance(actor.mu, nn.Sequential) else actor.mu))
+    if not actor.use_sde:
+        networks["actor"].append(_linear(actor.log_std))
+    return networks
+
+
+def _sequences(model: SAC) -> dict[str, list[nn.Module]]:
+    """Linear layers and activation functions in turn, of each network; without the actor's heads."""
+    sequences = {"actor": [*model.policy.actor.latent_pi]}
     for name, critic in (("critic", model.policy.critic), ("target", model.policy.critic_target)):
         for i, q_network in enumerate(critic.q_networks):
             assert isinstance(q_network, nn.Sequential)
-            *hidden, output = q_network
-            networks[f"{name}/{i}"] = [*_hidden_layers(hidden, name), _linear(output)]
-    return networks
+            sequences[f"{name}/{i}"] = [*q_network]
+    return sequences
 
 
 def _linear(module: nn.Module | nn.Parameter) -> nn.Linear:
@@ -72,14 +98,38 @@ def _linear(module: nn.Module | nn.Parameter) -> nn.Linear:
     return module
 
 
-def _hidden_layers(modules: list[nn.Module], name: str) -> list[nn.Linear]:
-    for activation in modules[1::2]:
-        _require(
-            type(activation) is nn.ReLU,
-            f"the {name}'s activation function is {type(activation).__name__}, the kernel has ReLU only",
-            "leave out activation_fn or pass policy_kwargs=dict(activation_fn=torch.nn.ReLU)",
-        )
-    return [_linear(module) for module in modules[::2]]
+def _activation(model: SAC) -> Activation:
+    activations = {_activation_of(module) for modules in _sequences(model).values() for module in modules[1::2]}
+    _require(
+        len(activations) <= 1,
+        "the hidden layers have different activation functions",
+        "use one for all, as activation_fn does",
+    )
+    return activations.pop() if activations else Activation()
+
+
+def _activation_of(module: nn.Module) -> Activation:
+    # A subclass may choose other constants, but not compute something else.
+    known = (cls for cls in _ACTIVATIONS if isinstance(module, cls) and type(module).forward is cls.forward)
+    cls = next(known, None)
+    _require(
+        cls is not None,
+        f"the activation function is {module}, which the kernel lacks",
+        "pass policy_kwargs=dict(activation_fn=...) with one of torch.nn's "
+        + ", ".join(cls.__name__ for cls in _ACTIVATIONS),
+    )
+    assert cls is not None
+    function, names = _ACTIVATIONS[cls]
+    if isinstance(module, nn.GELU) and module.approximate == "tanh":
+        function = "GELU_TANH"
+    constants = tuple(getattr(module, name) for name in names)
+    _require(
+        all(isinstance(value, (int, float)) and math.isfinite(value) for value in constants)
+        and (function != "SOFTPLUS" or constants[0] > 0),
+        f"the activation function is {module}",
+        f"pass finite numbers as {' and '.join(names)}" + (", beta above zero" if function == "SOFTPLUS" else ""),
+    )
+    return Activation(function, constants)
 
 
 def kernel_spec(model: SAC, batch_size: int) -> KernelSpec:
@@ -87,52 +137,74 @@ def kernel_spec(model: SAC, batch_size: int) -> KernelSpec:
 
     :raises UnsupportedByKernelError: with the first reason found why there is none
     """
-    _require_supported_policy(model)
+    for argument in ARGUMENTS:
+        if argument.require is not None:
+            argument.require(model)
     networks = linear_layers(model)
-    scalar_type = _require_supported_parameters(model)
-    _require_supported_optimizers(model)
-    _require_supported_data(model)
-    assert model.replay_buffer is not None
+    buffer = model.replay_buffer
+    assert buffer is not None
+    in_place = reason_to_sample(model) is None
+    is_image = _is_image(model) and in_place
     return KernelSpec(
-        observation_dim=math.prod(model.observation_space.shape or ()),
-        action_dim=math.prod(model.action_space.shape or ()),
-        actor_layers=tuple(layer.out_features for layer in networks["actor"][:-2]),
+        observation_dim=model.policy.actor.features_dim,
+        action_dim=get_action_dim(model.action_space),
+        actor_layers=tuple(layer.out_features for layer in networks["actor"][: len(model.policy.actor.latent_pi) // 2]),
         critic_layers=tuple(layer.out_features for layer in networks["critic/0"][:-1]),
         n_critics=len(model.policy.critic.q_networks),
         batch_size=batch_size,
-        observation_type=model.replay_buffer.observations.dtype.name,
-        scalar_type=scalar_type,
+        activation=_activation(model),
+        observation_type=buffer.observations.dtype.name if in_place else "float32",
+        scalar_type=str(next(model.policy.actor.parameters()).dtype).removeprefix("torch."),
+        use_sde=model.policy.actor.use_sde,
+        observation_divisor=255 if is_image else 1,
     )
 
 
-def _require_supported_policy(model: SAC) -> None:
-    policy = model.policy
+def transitions(model: SAC, spec: KernelSpec) -> Transitions:
+    """Where a kernel of this spec gets the model's batches from."""
+    if reason_to_sample(model) is not None:
+        return SampledTransitions(spec.batch_size, spec.observation_dim, spec.action_dim)
+    assert model.replay_buffer is not None
+    return StoredTransitions(model.replay_buffer)
+
+
+def reason_to_sample(model: SAC) -> str | None:
+    """Why batches are drawn by the replay buffer's own Python code, or ``None`` where the kernel draws them."""
+    for argument in ARGUMENTS:
+        if argument.sampled_because is not None and (reason := argument.sampled_because(model)):
+            return reason
+    return None
+
+
+def _is_image(model: SAC) -> bool:
+    return bool(model.policy.normalize_images) and is_image_space(model.observation_space)
+
+
+def _require_known_policy(model: SAC) -> None:
     _require(
-        type(policy) is SACPolicy,
-        f"the policy is a {type(policy).__name__}, the kernel knows only SB3's MlpPolicy",
-        'pass "MlpPolicy"',
+        type(model.policy) in (SACPolicy, MultiInputPolicy),
+        f"the policy is a {type(model.policy).__name__}, the kernel knows only SB3's MlpPolicy and MultiInputPolicy",
+        'pass "MlpPolicy" or "MultiInputPolicy"',
     )
-    _require(not model.use_sde, "gSDE (use_sde=True) is not in the kernel yet", "pass use_sde=False")
-    space = model.observation_space
-    _require(
-        isinstance(space, spaces.Box),
-        f"the observation space is {space}, the kernel takes Box spaces only",
-        "flatten it into a Box with a wrapper such as gymnasium.wrappers.FlattenObservation",
-    )
-    _require(
-        not (policy.normalize_images and is_image_space(space)),
-        "the observations are images, which the policy divides by 255",
-        "pass policy_kwargs=dict(normalize_images=False) and scale them in a wrapper",
-    )
-    for network in (policy.actor, policy.critic, policy.critic_target):
+
+
+def _require_known_extractor(model: SAC) -> None:
+    for network in (model.policy.actor, model.policy.critic, model.policy.critic_target):
+        extractor = network.features_extractor
+        assert isinstance(extractor, BaseFeaturesExtractor)
         _require(
-            type(network.features_extractor) is FlattenExtractor,
-            f"the features extractor is {type(network.features_extractor).__name__}",
+            type(extractor) in (FlattenExtractor, CombinedExtractor),
+            f"the features extractor is {type(extractor).__name__}",
             "leave out features_extractor_class",
+        )
+        _require(
+            not [*extractor.parameters()],
+            "the observation holds an image, for which the features extractor has a convolutional network",
+            "flatten or leave out the image in a wrapper",
         )
 
 
-def _require_supported_parameters(model: SAC) -> str:
+def _require_cpu(model: SAC) -> None:
     parameters: list[th.Tensor] = [*model.policy.parameters()]
     if model.log_ent_coef is not None:
         parameters.append(model.log_ent_coef)
@@ -148,10 +220,14 @@ def _require_supported_parameters(model: SAC) -> str:
         "some parameters are frozen (requires_grad=False)",
         "set requires_grad to True for all parameters of actor and critic",
     )
-    return "float32" if parameters[0].dtype == th.float32 else "float64"
 
 
-def _require_supported_optimizers(model: SAC) -> None:
+def _require_known_activation(model: SAC) -> None:
+    linear_layers(model)
+    _activation(model)
+
+
+def _optimizers(model: SAC) -> dict[str, tuple[th.optim.Optimizer, Sequence[th.Tensor]]]:
     optimizers: dict[str, tuple[th.optim.Optimizer, Sequence[th.Tensor]]] = {
         "actor": (model.policy.actor.optimizer, [*model.policy.actor.parameters()]),
         "critic": (model.policy.critic.optimizer, [*model.policy.critic.parameters()]),
@@ -159,11 +235,15 @@ def _require_supported_optimizers(model: SAC) -> None:
     if model.ent_coef_optimizer is not None:
         assert model.log_ent_coef is not None
         optimizers["entropy coefficient"] = (model.ent_coef_optimizer, [model.log_ent_coef])
-    for name, (optimizer, parameters) in optimizers.items():
+    return optimizers
+
+
+def _require_known_optimizer(model: SAC) -> None:
+    for name, (optimizer, parameters) in _optimizers(model).items():
         _require(
-            type(optimizer) is th.optim.Adam,
-            f"the {name}'s optimizer is {type(optimizer).__name__}, the kernel has Adam only",
-            "leave out optimizer_class",
+            type(optimizer) in (th.optim.Adam, th.optim.AdamW),
+            f"the {name}'s optimizer is {type(optimizer).__name__}, the kernel has Adam and AdamW only",
+            "leave out optimizer_class or pass torch.optim.AdamW",
         )
         _require(
             len(optimizer.param_groups) == 1
@@ -171,27 +251,32 @@ def _require_supported_optimizers(model: SAC) -> None:
             f"the {name}'s optimizer does not hold all of its parameters in one group",
             "use the optimizers that SB3 makes",
         )
-        group = optimizer.param_groups[0]
-        for option in ("weight_decay", "amsgrad", "maximize", "capturable", "differentiable", "fused"):
-            _require(
-                not group.get(option),
-                f"the {name}'s Adam has {option}={group.get(option)}, which the kernel lacks",
-                f"leave {option} out of optimizer_kwargs",
-            )
         step_counts = {float(optimizer.state.get(parameter, {}).get("step", 0)) for parameter in parameters}
         _require(
             len(step_counts) == 1,
-            f"the {name}'s Adam counts different numbers of steps for its parameters",
+            f"the {name}'s {type(optimizer).__name__} counts different numbers of steps for its parameters",
             "load a consistent optimizer state",
         )
 
 
-def _require_supported_data(model: SAC) -> None:
-    _require(
-        model._vec_normalize_env is None,
-        "the environment is wrapped in VecNormalize",
-        "normalise inside the environment, for example with gymnasium.wrappers.NormalizeObservation",
-    )
+def _require_known_optimizer_options(model: SAC) -> None:
+    for name, (optimizer, _) in _optimizers(model).items():
+        group = optimizer.param_groups[0]
+        for option in ("maximize", "capturable", "differentiable", "fused"):
+            _require(
+                not group.get(option),
+                f"the {name}'s {type(optimizer).__name__} has {option}={group.get(option)}, which the kernel lacks",
+                f"leave {option} out of optimizer_kwargs",
+            )
+        states = [state for state in optimizer.state.values() if state]
+        _require(
+            not group["amsgrad"] or all("max_exp_avg_sq" in state for state in states),
+            f"the {name}'s {type(optimizer).__name__} has amsgrad=True, but has taken steps without it",
+            "pass amsgrad in optimizer_kwargs from the start",
+        )
+
+
+def _require_scalable_actions(model: SAC) -> None:
     space = model.action_space
     assert isinstance(space, spaces.Box)  # SB3's constructor takes nothing else
     _require(
@@ -199,39 +284,154 @@ def _require_supported_data(model: SAC) -> None:
         f"the action space {space} has a dimension whose bounds coincide, so actions can't be scaled to [-1, 1]",
         "drop that dimension in a wrapper",
     )
+
+
+def _sampled_because_of_environment(model: SAC) -> str | None:
+    if not isinstance(model.observation_space, spaces.Box):
+        return f"the observations are of a {type(model.observation_space).__name__} space"
+    if type(model._vec_normalize_env) not in (type(None), VecNormalize):
+        return f"a {type(model._vec_normalize_env).__name__} normalises them"
+    dtype = model.observation_space.dtype
+    return None if dtype is not None and dtype.name in _OBSERVATION_TYPES else f"the observations are {dtype}"
+
+
+def _sampled_because_of_buffer(model: SAC) -> str | None:
     buffer = model.replay_buffer
-    _require(
-        type(buffer) is ReplayBuffer and not buffer.optimize_memory_usage,
-        "the replay buffer is a "
-        + ("memory-optimised " if getattr(buffer, "optimize_memory_usage", False) else "")
-        + type(buffer).__name__,
-        "leave out replay_buffer_class, n_steps and optimize_memory_usage",
-    )
     assert buffer is not None
-    _require(
-        buffer.observations.dtype.name in _OBSERVATION_TYPES,
-        f"the observations are stored as {buffer.observations.dtype}",
-        "use float32 or float64 observations",
-    )
-    observation_shape = model.observation_space.shape or ()
+    if type(buffer) not in (ReplayBuffer, NStepReplayBuffer):
+        return f"the replay buffer is a {type(buffer).__name__}"
+    for name, array in _arrays(buffer).items():
+        expected = model.observation_space.dtype if "observations" in name else np.dtype(np.float32)
+        if array.dtype != expected or not array.flags.c_contiguous or len(array) >= 2**32:
+            return f"the replay buffer's {name} are not stored as a contiguous array of {expected}"
+    return None
+
+
+def _arrays(buffer: ReplayBuffer) -> dict[str, np.ndarray]:
+    return {name: getattr(buffer, name) for name in BUFFER_ARRAYS if hasattr(buffer, name)}
+
+
+def _require_consistent_buffer(model: SAC) -> None:
+    buffer = model.replay_buffer
+    assert buffer is not None
+    if type(buffer) not in (ReplayBuffer, NStepReplayBuffer) or not isinstance(model.observation_space, spaces.Box):
+        return
     elements = {
-        "observations": observation_shape,
-        "next_observations": observation_shape,
-        "actions": (math.prod(space.shape),),
+        "observations": model.observation_space.shape,
+        "next_observations": model.observation_space.shape,
+        "actions": (get_action_dim(model.action_space),),
     }
-    for name in BUFFER_ARRAYS:
-        array = getattr(buffer, name)
-        shape = (len(buffer.observations), buffer.n_envs, *elements.get(name, ()))
+    for name, array in _arrays(buffer).items():
+        shape = (buffer.buffer_size, buffer.n_envs, *elements.get(name, ()))
         _require(
             array.shape == shape,
             f"the replay buffer's {name} have the shape {array.shape}, expected {shape}",
             "load a replay buffer that was filled in the same observation and action space",
         )
-        expected = buffer.observations.dtype if "observations" in name else np.dtype(np.float32)
-        _require(
-            array.dtype == expected and array.flags.c_contiguous and array.shape[0] < 2**32,
-            f"the replay buffer's {name} are stored as {array.dtype}"
-            + ("" if array.flags.c_contiguous else ", not contiguous"),
-            f"store them as a contiguous array of {expected}"
-            + (" (a float32 action space)" if name == "actions" else ""),
-        )
+
+
+@dataclass(frozen=True)
+class Argument:
+    """What becomes of one argument of ``SAC`` or of its policy.
+
+    :param name: of the argument
+    :param native: what the kernel trains with
+    :param sampled: what it trains with after SB3's Python code has drawn the batches
+    :param torch: what SB3's own PyTorch update trains with
+    :param error: what SB3 refuses
+    :param sampled_because: the reason why ``sampled`` holds for a model, or ``None`` where it does not
+    :param require: raises :class:`UnsupportedByKernelError` where ``torch`` holds for a model
+    """
+
+    name: str
+    native: str
+    sampled: str = ""
+    torch: str = ""
+    error: str = ""
+    sampled_because: Callable[[SAC], str | None] | None = None
+    require: Callable[[SAC], None] | None = None
+
+
+#: Arguments of ``SAC``, then those in ``policy_kwargs``.
+ARGUMENTS = (
+    Argument(
+        "policy",
+        '`"MlpPolicy"`, `"MultiInputPolicy"`',
+        torch='`"CnnPolicy"`, custom classes',
+        require=_require_known_policy,
+    ),
+    Argument(
+        "env",
+        "`Box` observations of any shape, in float32, float64 or integers; images, divided by 255; `VecNormalize`; "
+        "any number of environments",
+        sampled="float16 observations; `Dict` and other spaces; subclasses of `VecNormalize`",
+        torch="actions with a dimension whose bounds coincide",
+        error="action spaces that are not a finite `Box`",
+        sampled_because=_sampled_because_of_environment,
+        require=_require_scalable_actions,
+    ),
+    Argument("learning_rate", "any number or schedule"),
+    Argument("buffer_size", "any"),
+    Argument("learning_starts", "any"),
+    Argument("batch_size", "any; a new value compiles a new kernel"),
+    Argument("tau", "any"),
+    Argument("gamma", "any"),
+    Argument("train_freq", "steps; episodes", error="episodes of several environments"),
+    Argument("gradient_steps", "any, -1 for as many as steps were taken"),
+    Argument("action_noise", "any"),
+    Argument(
+        "replay_buffer_class",
+        "`ReplayBuffer`, `NStepReplayBuffer`",
+        sampled="`DictReplayBuffer`, `HerReplayBuffer`, custom classes",
+        torch="arrays whose shape does not fit the spaces",
+        sampled_because=_sampled_because_of_buffer,
+        require=_require_consistent_buffer,
+    ),
+    Argument("replay_buffer_kwargs", "any"),
+    Argument("optimize_memory_usage", "any"),
+    Argument("n_steps", "any"),
+    Argument("ent_coef", 'any number, `"auto"`, `"auto_0.1"`'),
+    Argument("target_update_interval", "any"),
+    Argument("target_entropy", 'any number, `"auto"`'),
+    Argument("use_sde", "any"),
+    Argument("sde_sample_freq", "any"),
+    Argument("use_sde_at_warmup", "any"),
+    Argument("stats_window_size", "any"),
+    Argument("tensorboard_log", "any"),
+    Argument("policy_kwargs", "see below"),
+    Argument("verbose", "any"),
+    Argument("seed", "any"),
+    Argument("device", '`"cpu"`, `"auto"` without a GPU', torch="all others; frozen parameters", require=_require_cpu),
+    Argument("net_arch", "a list or a dictionary of `pi` and `qf`, of any depth, with none too"),
+    Argument(
+        "activation_fn",
+        ", ".join(f"`{cls.__name__}`" for cls in _ACTIVATIONS) + " and subclasses with other constants",
+        torch="all others",
+        require=_require_known_activation,
+    ),
+    Argument("log_std_init", "any"),
+    Argument("use_expln", "any"),
+    Argument("clip_mean", "any"),
+    Argument(
+        "features_extractor_class",
+        "`FlattenExtractor`, `CombinedExtractor`",
+        torch="all others; images among dictionary entries",
+        require=_require_known_extractor,
+    ),
+    Argument("features_extractor_kwargs", "any"),
+    Argument("normalize_images", "any"),
+    Argument(
+        "optimizer_class",
+        "`torch.optim.Adam`, `torch.optim.AdamW`",
+        torch="all others; several parameter groups",
+        require=_require_known_optimizer,
+    ),
+    Argument(
+        "optimizer_kwargs",
+        "`betas`, `eps`, `weight_decay`, `amsgrad`, `foreach`",
+        torch="`maximize`, `capturable`, `differentiable`, `fused`",
+        require=_require_known_optimizer_options,
+    ),
+    Argument("n_critics", "any"),
+    Argument("share_features_extractor", "any"),
+)

@@ -1,13 +1,16 @@
 """The same weights, batches and noise through SB3's ``train()`` and through the kernel.
 
-The kernel says what it draws for each gradient step, and SB3 is given exactly that: by a replay buffer that returns
-the same transitions and an action distribution that uses the same noise. All arithmetic is SB3's own.
+The kernel says what it draws for each gradient step, and SB3 is given exactly that: numbers for its replay buffer to
+draw, and an action distribution that uses the same noise. All arithmetic is SB3's own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import gymnasium as gym
 import numpy as np
@@ -15,20 +18,22 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.distributions import SquashedDiagGaussianDistribution
+from stable_baselines3.common.distributions import SquashedDiagGaussianDistribution, StateDependentNoiseDistribution
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.torch_layers import FlattenExtractor
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+from stable_baselines3.sac.policies import Actor
 
 from sb3_tinyrl import TinySAC
+from sb3_tinyrl.transitions import StoredTransitions
 
 
 class Spaces(gym.Env):
     """An environment of any shape, for models whose replay buffer is filled by hand."""
 
-    def __init__(self, observation_dim: int, action_dim: int, observation_type: type = np.float32) -> None:
-        self.observation_space = spaces.Box(-np.inf, np.inf, (observation_dim,), observation_type)
+    def __init__(self, observation_space: spaces.Space, action_dim: int) -> None:
+        self.observation_space = observation_space
         self.action_space = spaces.Box(-2.0, 2.0, (action_dim,), np.float32)
 
     def reset(self, *, seed=None, options=None):
@@ -46,6 +51,13 @@ class DoubleExtractor(FlattenExtractor):
         return super().forward(observations).double()
 
 
+class DoubleCombinedExtractor(CombinedExtractor):
+    """The same for dictionaries."""
+
+    def forward(self, observations: dict[str, th.Tensor]) -> th.Tensor:
+        return super().forward(observations).double()
+
+
 class GivenNoise(SquashedDiagGaussianDistribution):
     """SB3's distribution with noise from a list instead of torch's generator."""
 
@@ -58,30 +70,33 @@ class GivenNoise(SquashedDiagGaussianDistribution):
         return th.tanh(self.gaussian_actions)
 
 
-class GivenIndices(ReplayBuffer):
-    """SB3's replay buffer with indices from a list instead of numpy's generator."""
+class GivenMatrix(StateDependentNoiseDistribution):
+    """SB3's distribution of gSDE with a matrix from a list instead of torch's generator."""
 
-    indices: list[tuple[np.ndarray, np.ndarray]]
-    dtype: th.dtype
+    def __init__(self, actor: Actor, noise: list[th.Tensor]) -> None:
+        old = actor.action_dist
+        super().__init__(
+            old.action_dim, old.full_std, old.use_expln, squash_output=True, learn_features=old.learn_features
+        )
+        self.latent_sde_dim = old.latent_sde_dim
+        self.noise = noise
 
-    def sample(self, batch_size: int, env: Any = None) -> ReplayBufferSamples:
-        rows, environments = self.indices.pop(0)
-        assert len(rows) == batch_size
-        done = self.dones[rows, environments] * (1 - self.timeouts[rows, environments])
-        data = (
-            self.actions[rows, environments],
-            self.next_observations[rows, environments],
-            done.reshape(-1, 1),
-            self.rewards[rows, environments].reshape(-1, 1),
-        )
-        actions, next_observations, dones, rewards = (th.tensor(array) for array in data)
-        return ReplayBufferSamples(
-            observations=th.tensor(self.observations[rows, environments]),
-            actions=actions.to(self.dtype),
-            next_observations=next_observations,
-            dones=dones.to(self.dtype),
-            rewards=rewards.to(self.dtype),
-        )
+    def sample_weights(self, log_std: th.Tensor, batch_size: int = 1) -> None:
+        self.exploration_mat = self.get_std(log_std) * self.noise.pop(0)
+        self.exploration_matrices = self.exploration_mat.unsqueeze(0)
+
+
+@contextmanager
+def given_indices(buffer: ReplayBuffer, indices: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[None]:
+    """Have SB3's replay buffer sample these rows and environments; all else is its own code."""
+    drawn = []
+    for rows, environments in indices:
+        # The memory-optimised buffer draws how far behind the newest transition a row lies.
+        is_ring = buffer.optimize_memory_usage and buffer.full
+        drawn += [(rows - buffer.pos) % buffer.buffer_size if is_ring else rows, environments]
+    with mock.patch.object(np.random, "randint", side_effect=lambda *_, **__: drawn.pop(0)):
+        yield
+    assert not drawn
 
 
 @dataclass
@@ -95,23 +110,28 @@ class Pair:
     def train(self, gradient_steps: int) -> None:
         """Take the same gradient steps with both."""
         ours, reference = self.ours, self.reference
-        buffer = ours.replay_buffer
         binding = ours._binding(ours.batch_size)
         assert binding is not None
         assert ours._kernel_key is not None
-        noise, indices = [], []
+        view = binding.transitions.view(ours)
+        noise: list[th.Tensor] = []
+        indices = []
         for step in range(gradient_steps):
-            *index, action_noise, next_action_noise = binding.kernel.draw(
-                buffer.size(), buffer.n_envs, ours._kernel_key, ours._n_sampled_batches + step
-            )
+            *index, drawn = binding.kernel.draw(view, ours._kernel_key, ours._n_sampled_batches + step)
             indices.append(tuple(index))
-            noise += [th.tensor(action_noise), th.tensor(next_action_noise)]
-        reference.actor.action_dist = GivenNoise(ours.action_space.shape[0], noise)
-        reference.replay_buffer.indices = indices
-        ours.train(gradient_steps, ours.batch_size)
-        reference.train(gradient_steps, reference.batch_size)
+            noise += map(th.tensor, drawn)
+        if reference.use_sde:
+            reference.actor.action_dist = GivenMatrix(reference.actor, noise)
+        else:
+            reference.actor.action_dist = GivenNoise(ours.action_space.shape[0], noise)
+        is_in_place = isinstance(binding.transitions, StoredTransitions)
+        for model in (ours, reference):
+            # What is sampled in Python is drawn from numpy's generator.
+            np.random.seed(gradient_steps)  # noqa: NPY002
+            given = is_in_place and model is reference
+            with given_indices(reference.replay_buffer, indices) if given else nullcontext():
+                model.train(gradient_steps, model.batch_size)
         assert not noise
-        assert not indices
 
     def tensors(self) -> dict[str, tuple[th.Tensor, th.Tensor]]:
         """Parameters, targets, Adam's moments and the entropy coefficient, of ours and of SB3's."""
@@ -129,7 +149,8 @@ class Pair:
             states = [model.get_parameters()[name]["state"] for model in (self.ours, self.reference)]
             for index, (state, expected) in enumerate(zip(*(state.values() for state in states), strict=True)):
                 assert state["step"] == expected["step"]
-                for moment in ("exp_avg", "exp_avg_sq"):
+                assert state.keys() == expected.keys()
+                for moment in state.keys() - {"step"}:
                     result[f"{name}.{index}.{moment}"] = state[moment], expected[moment]
         if self.ours.log_ent_coef is not None:
             result["log_ent_coef"] = self.ours.log_ent_coef.data, self.reference.log_ent_coef.data
@@ -151,30 +172,57 @@ def fill(buffer: ReplayBuffer, n: int, rng: np.random.Generator) -> None:
     for _ in range(n):
         done = rng.random(n_envs) < 0.2
         infos = [{"TimeLimit.truncated": bool(d and rng.random() < 0.5)} for d in done]
-        observation, next_observation = rng.normal(size=(2, n_envs, *buffer.obs_shape))
+        observation, next_observation = (_random(buffer.observation_space, n_envs, rng) for _ in range(2))
         action = np.clip(rng.normal(size=(n_envs, action_dim)), -1, 1)
-        buffer.add(observation, next_observation, action, rng.normal(size=n_envs), done, infos)
+        # Few digits, so that sums of several rewards are exact in float32, too.
+        reward = np.round(rng.normal(size=n_envs) * 32) / 32
+        buffer.add(observation, next_observation, action, reward, done, infos)
+
+
+def _random(space: spaces.Space, n_envs: int, rng: np.random.Generator) -> Any:
+    if isinstance(space, spaces.Dict):
+        return {key: _random(entry, n_envs, rng) for key, entry in space.items()}
+    if isinstance(space, spaces.Discrete):
+        return rng.integers(space.n, size=n_envs)
+    if is_image_space(space):
+        return rng.integers(0, 256, size=(n_envs, *space.shape))
+    return rng.normal(size=(n_envs, *space.shape))
 
 
 def make_pair(
     observation_dim: int,
     action_dim: int,
     dtype: th.dtype = th.float32,
+    observation_space: spaces.Space | None = None,
     observation_type: type = np.float32,
     n_envs: int = 1,
     n_transitions: int = 200,
+    buffer_size: int = 1000,
+    normalize: dict[str, Any] | None = None,
     seed: int = 1,
     n_threads: int = 2,
+    policy: str = "MlpPolicy",
     **arguments: Any,
 ) -> Pair:
-    """Build both models with the same weights and the same filled replay buffer."""
-    env = DummyVecEnv([lambda: Spaces(observation_dim, action_dim, observation_type)] * n_envs)
-    common = dict(policy="MlpPolicy", env=env, seed=seed, buffer_size=1000 * n_envs, device="cpu", **arguments)
+    """Build both models with the same weights and the same filled replay buffer.
+
+    :param observation_space: instead of a vector of ``observation_dim`` elements
+    :param normalize: arguments of a ``VecNormalize``, which both models share
+    """
+    observation_space = observation_space or spaces.Box(-np.inf, np.inf, (observation_dim,), observation_type)
+    env: VecEnv = DummyVecEnv([lambda: Spaces(observation_space, action_dim)] * n_envs)
+    if normalize is not None:
+        env = VecNormalize(env, **normalize)
+        env.reset()
+        for _ in range(10):
+            env.step(np.ones((n_envs, action_dim), np.float32))
+    common = dict(policy=policy, env=env, seed=seed, buffer_size=buffer_size * n_envs, device="cpu", **arguments)
     ours = TinySAC(kernel="native", n_threads=n_threads, **common)
     policy_kwargs = dict(arguments.get("policy_kwargs", {}))
     if dtype == th.float64:
-        policy_kwargs["features_extractor_class"] = DoubleExtractor
-    reference = SAC(**{**common, "replay_buffer_class": GivenIndices, "policy_kwargs": policy_kwargs})
+        is_dict = isinstance(observation_space, spaces.Dict)
+        policy_kwargs["features_extractor_class"] = DoubleCombinedExtractor if is_dict else DoubleExtractor
+    reference = SAC(**{**common, "policy_kwargs": policy_kwargs})
     for model in (ours, reference):
         model.set_logger(Logger(folder=None, output_formats=[]))
         model.policy.to(dtype)
@@ -183,7 +231,15 @@ def make_pair(
         else:
             model.ent_coef_tensor = model.ent_coef_tensor.to(dtype)
         fill(model.replay_buffer, n_transitions, np.random.default_rng(seed))
-    reference.replay_buffer.dtype = dtype
+    sample = reference.replay_buffer.sample
+    reference.replay_buffer.sample = lambda *args, **kwargs: _to(sample(*args, **kwargs), dtype)
     for ours_parameter, parameter in zip(ours.policy.parameters(), reference.policy.parameters(), strict=True):
         assert th.equal(ours_parameter, parameter)
     return Pair(ours, reference, dtype)
+
+
+def _to(samples: Any, dtype: th.dtype) -> Any:
+    """All but observations, which SB3 itself casts, in the type of the networks."""
+    names = ("actions", "rewards", "dones", "discounts")
+    values = {name: getattr(samples, name) for name in names}
+    return samples._replace(**{name: value.to(dtype) for name, value in values.items() if value is not None})

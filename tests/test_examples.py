@@ -45,6 +45,11 @@ def test_quickstart_needs_no_complete_episode(tmp_path: Path):
     assert (tmp_path / "learning_curve.png").exists()
 
 
+def test_a_resumed_run_is_the_run_that_was_never_stopped(tmp_path: Path):
+    output = run("resume.py", "--timesteps", 200, "--output", tmp_path)
+    assert "After 416 steps all weights of both runs are the same, bit for bit." in output
+
+
 @pytest.mark.slow
 def test_quickstart_solves_pendulum(tmp_path: Path):
     output = run("quickstart.py", "--output", tmp_path)
@@ -52,28 +57,29 @@ def test_quickstart_solves_pendulum(tmp_path: Path):
 
 
 def test_learning_curve_is_resumed(tmp_path: Path):
-    arguments = ("--env", "Pendulum-v1", "--timesteps", 120, "--evaluations", 2, "--episodes", 1, "--threads", 1)
+    arguments = ("--tasks", "pendulum", "--timesteps", 120, "--output", tmp_path)
     path = tmp_path / "learning_curve.json"
 
-    run("learning_curve.py", *arguments, "--seeds", 0, "--output", tmp_path)
+    run("learning_curve.py", *arguments, "--seeds", 0)
     first = json.loads(path.read_text())
-    output = run("learning_curve.py", *arguments, "--seeds", 0, 1, "--output", tmp_path)
+    run("learning_curve.py", *arguments, "--seeds", 0, 1)
     both = json.loads(path.read_text())
 
-    assert output.count("done before") == 2
-    assert [*first["runs"]] == ["TinySAC, seed 0", "SAC (SB3), seed 0"]
-    assert {run_id: both["runs"][run_id] for run_id in first["runs"]} == first["runs"]
-    assert len(both["runs"]) == 4
-    for result in both["runs"].values():
-        assert result["steps"] == [0, 60, 120]
-        assert result["seconds"] == sorted(result["seconds"])
-        assert len(result["returns"]) == 3
-    assert (tmp_path / "learning_curve.png").exists()
+    assert [*first["pendulum"]] == ["TinySAC", "SAC (SB3)"]
+    for algorithm, curves in both["pendulum"].items():
+        assert [*curves] == ["0", "1"]
+        assert curves["0"] == first["pendulum"][algorithm]["0"]
+        for curve in curves.values():
+            assert curve["steps"] == [*range(0, 121, 15)]
+            assert curve["seconds"] == sorted(curve["seconds"])
+            assert len(curve["returns"]) == 9
+    assert (tmp_path / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_learning_curves_of_different_budgets_are_kept_apart(tmp_path: Path):
-    (tmp_path / "learning_curve.json").write_text('{"budget": {"env": "Walker2d-v5"}, "runs": {}}')
-    command = [sys.executable, str(EXAMPLES / "learning_curve.py"), "--output", str(tmp_path)]
+    shorter = {"pendulum": {"TinySAC": {"0": {"steps": [0, 100]}}}}
+    (tmp_path / "learning_curve.json").write_text(json.dumps(shorter))
+    command = [sys.executable, str(EXAMPLES / "learning_curve.py"), "--seeds", "0", "--output", str(tmp_path)]
     process = subprocess.run(command, capture_output=True, text=True)
     assert process.returncode == 2
     assert "choose another --output" in process.stderr

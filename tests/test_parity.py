@@ -11,13 +11,17 @@ the tight bound, the others to ten steps.
 
 import platform
 import shlex
+from functools import partial
 
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import Pair, make_pair
+from stable_baselines3.common.buffers import ReplayBuffer
+from torch import nn
 
 from sb3_tinyrl._native.compiler import find_compiler
 
@@ -86,6 +90,14 @@ def test_float32_steps_equal_sb3_to_rounding(shape):
     assert_equal_to(pair, 0.2, parameter_tolerance=3e-3)
 
 
+class OwnReplayBuffer(ReplayBuffer):
+    """Samples as SB3's does, but nobody can know that."""
+
+
+DICTIONARY = spaces.Dict(
+    position=spaces.Box(-1, 1, (2, 2), np.float64), velocity=spaces.Box(-1, 1, (3,)), gear=spaces.Discrete(4)
+)
+
 FEATURES = {
     "fixed entropy coefficient": dict(ent_coef=0.2),
     "initial entropy coefficient": dict(ent_coef="auto_0.1", target_entropy=-0.5),
@@ -94,12 +106,58 @@ FEATURES = {
     "learning rate": dict(learning_rate=1e-2),
     "target update interval": dict(target_update_interval=3),
     "adam": dict(policy_kwargs=dict(optimizer_kwargs=dict(betas=(0.8, 0.99), eps=1e-5))),
+    "weight decay": dict(policy_kwargs=dict(optimizer_kwargs=dict(weight_decay=0.1))),
+    "AMSGrad": dict(policy_kwargs=dict(optimizer_kwargs=dict(amsgrad=True, betas=(0.6, 0.7)))),
+    "AMSGrad with weight decay": dict(policy_kwargs=dict(optimizer_kwargs=dict(amsgrad=True, weight_decay=0.1))),
+    "AdamW": dict(policy_kwargs=dict(optimizer_class=th.optim.AdamW)),
+    "AdamW of all kinds": dict(
+        policy_kwargs=dict(
+            optimizer_class=th.optim.AdamW,
+            optimizer_kwargs=dict(weight_decay=0.5, amsgrad=True, betas=(0.5, 0.9), eps=1e-4, foreach=True),
+        )
+    ),
+    "decoupled weight decay": dict(
+        policy_kwargs=dict(optimizer_kwargs=dict(weight_decay=0.1, decoupled_weight_decay=True))
+    ),
     "one critic": dict(policy_kwargs=dict(n_critics=1)),
     "three critics": dict(policy_kwargs=dict(n_critics=3)),
     "several environments": dict(n_envs=3),
     "float64 observations": dict(observation_type=np.float64),
     "integer observations": dict(observation_type=np.int16),
     "shared extractor": dict(policy_kwargs=dict(share_features_extractor=True)),
+    "ten critics": dict(policy_kwargs=dict(n_critics=10)),
+    "no bootstrapping at time limits": dict(replay_buffer_kwargs=dict(handle_timeout_termination=False)),
+    "memory-optimised buffer": dict(
+        optimize_memory_usage=True, replay_buffer_kwargs=dict(handle_timeout_termination=False)
+    ),
+    "full memory-optimised buffer": dict(
+        optimize_memory_usage=True,
+        replay_buffer_kwargs=dict(handle_timeout_termination=False),
+        buffer_size=60,
+        n_envs=2,
+    ),
+    # Powers of one half are exact in float32, in which SB3 adds up these returns.
+    "n steps": dict(n_steps=3, gamma=0.5),
+    "n steps in a full buffer": dict(n_steps=5, gamma=0.5, buffer_size=60, n_envs=2),
+    "normalised observations and rewards": dict(normalize=dict()),
+    "normalised observations": dict(normalize=dict(norm_reward=False, clip_obs=0.5)),
+    "normalised rewards": dict(normalize=dict(norm_obs=False, clip_reward=0.5)),
+    "normalised float64 observations": dict(normalize=dict(), observation_type=np.float64),
+    "normalised n steps": dict(n_steps=3, gamma=0.5, normalize=dict(norm_reward=False)),
+    "images": dict(observation_space=spaces.Box(0, 255, (3, 36, 36), np.uint8)),
+    "matrices": dict(observation_space=spaces.Box(-1, 1, (2, 3), np.float32)),
+    "float16 observations": dict(observation_type=np.float16),
+    "dictionaries": dict(policy="MultiInputPolicy", observation_space=DICTIONARY),
+    "normalised dictionaries": dict(
+        policy="MultiInputPolicy", observation_space=DICTIONARY, normalize=dict(norm_obs_keys=["velocity"])
+    ),
+    "discrete observations": dict(observation_space=spaces.Discrete(5)),
+    "own replay buffer": dict(replay_buffer_class=OwnReplayBuffer),
+    "gSDE": dict(use_sde=True),
+    "gSDE with expln": dict(use_sde=True, policy_kwargs=dict(use_expln=True, log_std_init=0.3)),
+    "gSDE with a wide policy": dict(use_sde=True, policy_kwargs=dict(log_std_init=-0.5, clip_mean=0.05)),
+    "gSDE without clipping": dict(use_sde=True, policy_kwargs=dict(clip_mean=0.0)),
+    "gSDE and a fixed entropy coefficient": dict(use_sde=True, ent_coef=0.1),
 }
 
 
@@ -109,6 +167,81 @@ def test_features_equal_sb3(feature):
     for gradient_steps in (1, 7):
         pair.train(gradient_steps)
         assert_equal_to(pair, 1e-10)
+
+
+def test_images_that_are_not_normalised_equal_sb3():
+    """Numbers up to 255 saturate the policy: see below for why that costs digits."""
+    images = spaces.Box(0, 255, (3, 36, 36), np.uint8)
+    pair = pair_of("one layer", th.float64, observation_space=images, policy_kwargs=dict(normalize_images=False))
+    pair.train(1)
+    assert_equal_to(pair, 1e-6, parameter_tolerance=1e-8)
+
+
+class GentleELU(nn.ELU):
+    """Other constants than torch's, the usual way."""
+
+    def __init__(self) -> None:
+        super().__init__(alpha=0.3)
+
+
+ACTIVATIONS = {
+    "Tanh": nn.Tanh,
+    "ELU": nn.ELU,
+    "ELU of a subclass": GentleELU,
+    "ELU below zero": partial(nn.ELU, alpha=-0.5),
+    "LeakyReLU": partial(nn.LeakyReLU, negative_slope=0.2),
+    "GELU": nn.GELU,
+    "GELU by tanh": partial(nn.GELU, approximate="tanh"),
+    "SiLU": nn.SiLU,
+    "Sigmoid": nn.Sigmoid,
+    "Softplus": partial(nn.Softplus, beta=2.0, threshold=1.0),
+    "Identity": nn.Identity,
+}
+
+
+def activation_pair(name: str, dtype: th.dtype) -> Pair:
+    net_arch = dict(pi=[24], qf=[40, 17])
+    policy_kwargs = dict(net_arch=net_arch, activation_fn=ACTIVATIONS[name])
+    return make_pair(6, 2, dtype, policy_kwargs=policy_kwargs, batch_size=37)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_equal_sb3(name):
+    pair = activation_pair(name, th.float64)
+    for gradient_steps in (1, 9):
+        pair.train(gradient_steps)
+        assert_equal_to(pair, 1e-10)
+    observations = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
+    actions = pair.ours._binding(37).kernel.act(observations, key=0, counter=0, deterministic=True)
+    expected = pair.reference.predict(observations, deterministic=True)[0]
+    np.testing.assert_allclose(actions, pair.reference.policy.scale_action(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["Tanh", "GELU", "Softplus"])
+def test_activations_equal_sb3_to_rounding(name):
+    pair = activation_pair(name, th.float32)
+    for gradient_steps in (1, 9):
+        pair.train(gradient_steps)
+        assert_equal_to(pair, 1e-4, parameter_tolerance=3e-5)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_saturated_activations_equal_sb3(name):
+    """Arguments of some thousands, far beyond where exponentials overflow.
+
+    Derivatives close to zero are all rounding there, in torch too: they have to be finite, and the values exact.
+    """
+    pair = activation_pair(name, th.float64)
+    with th.no_grad():
+        for model in (pair.ours, pair.reference):
+            for network in (model.actor.latent_pi, *model.critic.q_networks, *model.critic_target.q_networks):
+                network[0].weight *= 1e4
+    pair.train(1)
+    for tensor_name, (ours, expected) in pair.tensors().items():
+        assert expected.isfinite().all()
+        assert ours.isfinite().all(), tensor_name
+    for loss, (value, expected_value) in pair.losses().items():
+        assert value == pytest.approx(expected_value, rel=1e-9), loss
 
 
 def test_learning_rate_schedule_equals_sb3():
@@ -186,4 +319,52 @@ def test_any_shape_equals_sb3(observation_dim, action_dim, pi, qf, batch_size):
         batch_size=batch_size,
     )
     pair.train(3)
+    assert_equal_to(pair, 1e-10)
+
+
+@pytest.mark.parametrize("shape", ["smallest", "halfcheetah", "no layer", "unlike"])
+def test_gsde_equals_sb3(shape):
+    pair = pair_of(shape, th.float64, use_sde=True)
+    for gradient_steps in (1, 9):
+        pair.train(gradient_steps)
+        assert_equal_to(pair, 1e-10)
+
+
+@pytest.mark.parametrize("shape", ["smallest", "halfcheetah"])
+def test_gsde_in_float32_equals_sb3_to_rounding(shape):
+    pair = pair_of(shape, th.float32, use_sde=True)
+    for gradient_steps in (1, 9):
+        pair.train(gradient_steps)
+        assert_equal_to(pair, 2e-4, parameter_tolerance=3e-5)
+
+
+OPTIMIZERS = st.fixed_dictionaries(
+    dict(
+        optimizer_class=st.sampled_from([th.optim.Adam, th.optim.AdamW]),
+        optimizer_kwargs=st.fixed_dictionaries(
+            {},
+            optional=dict(
+                betas=st.tuples(st.floats(0.0, 0.99), st.floats(0.5, 0.9999)),
+                eps=st.floats(1e-8, 1e-3),
+                weight_decay=st.floats(0, 1),
+                amsgrad=st.booleans(),
+                foreach=st.sampled_from([None, True, False]),
+            ),
+        ),
+    )
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=8, deadline=None)
+@given(
+    pi=st.lists(st.integers(1, 40), max_size=3),
+    qf=st.lists(st.integers(1, 40), min_size=1, max_size=3),
+    activation=st.sampled_from([nn.ReLU, *ACTIVATIONS.values()]),
+    optimizer=OPTIMIZERS,
+)
+def test_any_activation_and_optimizer_equals_sb3(pi, qf, activation, optimizer):
+    policy_kwargs = dict(net_arch=dict(pi=pi, qf=qf), activation_fn=activation, **optimizer)
+    pair = make_pair(5, 3, th.float64, policy_kwargs=policy_kwargs, batch_size=37)
+    pair.train(5)
     assert_equal_to(pair, 1e-10)

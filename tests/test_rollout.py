@@ -10,22 +10,27 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import Scripted, differences, make, scripted, state, step_counts
-from stable_baselines3 import SAC
+from stable_baselines3 import SAC, HerReplayBuffer
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_tinyrl import TinySAC
-from sb3_tinyrl.support import BUFFER_ARRAYS
+from sb3_tinyrl.transitions import BUFFER_ARRAYS
 
 
 def assert_equal_buffers(ours: ReplayBuffer, theirs: ReplayBuffer) -> None:
     assert (ours.pos, ours.full) == (theirs.pos, theirs.full)
     for name in BUFFER_ARRAYS:
         one, other = getattr(ours, name), getattr(theirs, name)
-        assert one.dtype == other.dtype
-        np.testing.assert_array_equal(one, other, err_msg=name)
+        if not isinstance(one, dict):
+            one, other = {"": one}, {"": other}
+        assert one.keys() == other.keys()
+        for key in one:
+            assert one[key].dtype == other[key].dtype
+            np.testing.assert_array_equal(one[key], other[key], err_msg=f"{name} {key}")
 
 
 def normal(n: int = 1) -> ActionNoise:
@@ -53,6 +58,7 @@ ENVIRONMENTS: dict[str, Callable[[], Any]] = {
         2, observation_space=spaces.Box(-9, 9, (2, 1, 2), np.float32), action_shape=(2, 2)
     ),
     "integers": lambda: scripted(observation_space=spaces.Box(0, 255, (3,), np.uint8)),
+    "VecNormalize": lambda: VecNormalize(scripted(3)),
 }
 
 
@@ -99,7 +105,7 @@ def assert_stored_as_by_sb3(make_env: Callable[[], Any], n_steps: int, **argumen
     theirs.learn(n_steps)
     assert ours._n_updates > 0
     assert_equal_buffers(ours.replay_buffer, theirs.replay_buffer)
-    np.testing.assert_array_equal(ours._last_obs, theirs._last_obs)
+    np.testing.assert_equal(ours._last_obs, theirs._last_obs)
     return ours
 
 
@@ -116,6 +122,17 @@ def test_stores_what_sb3_stores(make_env: Callable[[], Any]) -> None:
     assert not np.any(np.all(buffer.next_observations[:-1][ended] == buffer.observations[1:][ended], axis=-1))
     following = buffer.next_observations[: buffer.size() - 1], buffer.observations[1 : buffer.size()]
     np.testing.assert_array_equal(*(array[~ended[: buffer.size() - 1]] for array in following))
+
+
+def test_stores_what_sb3_stores_of_a_normalised_environment() -> None:
+    ours = assert_stored_as_by_sb3(lambda: VecNormalize(scripted(3)), 120)
+    assert np.abs(ours.replay_buffer.observations).max() > 20  # as they were before they were normalised
+    assert np.abs(ours._last_obs).max() <= ours.get_env().clip_obs
+
+
+def test_stores_what_sb3_stores_of_goals() -> None:
+    arguments = {"policy": "MultiInputPolicy", "replay_buffer_class": HerReplayBuffer}
+    assert_stored_as_by_sb3(lambda: BitFlippingEnv(n_bits=3, continuous=True, max_steps=4), 60, **arguments)
 
 
 @settings(max_examples=20)
@@ -179,6 +196,37 @@ def test_environments_in_other_processes() -> None:
 
 
 # --- the policy's actions ---
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_state_dependent_noise_is_that_of_sb3s_policy(n_envs: int) -> None:
+    """SB3's policy acts with the matrices that the kernel has drawn, and takes the same actions."""
+    model = make(env=scripted(n_envs), use_sde=True, sde_sample_freq=4, policy_kwargs={"log_std_init": -1.0}).learn(60)
+    matrices = model.actor.action_dist.exploration_matrices
+    assert matrices.shape == (n_envs, 256, 1)
+    expected = model.policy.scale_action(model.predict(model._last_obs, deterministic=False)[0])
+    np.testing.assert_allclose(model._sample_action(0, n_envs=n_envs)[1], expected, atol=1e-5)
+    drawn = matrices.clone()
+    model._reset_noise(n_envs, learning_starts=0)
+    assert not np.isin(model.actor.action_dist.exploration_matrices, drawn).any()
+
+
+def test_state_dependent_noise_has_the_standard_deviation_of_sb3s() -> None:
+    model = make(env=scripted(400), use_sde=True, policy_kwargs={"net_arch": [16], "log_std_init": -1.0})
+    model.learn(400)
+    model._reset_noise(400, learning_starts=0)
+    standard_deviation = model.actor.action_dist.exploration_matrices.std(dim=0)
+    # Five standard errors of a standard deviation of 400 normal variates.
+    error = (standard_deviation / model.actor.get_std().detach() - 1).abs().max()
+    assert error < 5 / np.sqrt(2 * 400)
+
+
+@pytest.mark.parametrize(("sde_sample_freq", "matrices_per_rollout"), [(-1, 1), (2, 4), (5, 3)])
+def test_state_dependent_noise_is_drawn_as_often_as_by_sb3(sde_sample_freq: int, matrices_per_rollout: int) -> None:
+    model = make(env=scripted(), use_sde=True, sde_sample_freq=sde_sample_freq, train_freq=6, learning_starts=0)
+    model.learn(60)
+    # One number for each action and one for each draw of matrices.
+    assert model._n_sampled_actions == 60 + 10 * matrices_per_rollout
 
 
 def test_each_environment_and_each_step_gets_noise_of_its_own() -> None:

@@ -8,6 +8,7 @@ import sys
 import types
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,8 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
-from gymnasium.wrappers import FlattenObservation
 from models import At, Scripted, assert_trained, differences, make, scripted, state
-from stable_baselines3 import SAC
+from stable_baselines3 import SAC, HerReplayBuffer
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import (
     BaseCallback,
@@ -31,6 +31,7 @@ from stable_baselines3.common.callbacks import (
     StopTrainingOnNoModelImprovement,
     StopTrainingOnRewardThreshold,
 )
+from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.noise import NormalActionNoise
@@ -151,8 +152,16 @@ class OwnExtractor(FlattenExtractor):
     pass
 
 
+IMAGES = spaces.Box(0, 255, (36, 36, 1), np.uint8)
+
+
+class OwnActivation(th.nn.ReLU):
+    def forward(self, input: th.Tensor) -> th.Tensor:
+        return super().forward(input).clamp(max=6)
+
+
 def small_images() -> gym.Env:
-    return Scripted(observation_space=spaces.Box(0, 255, (36, 36, 1), np.uint8))
+    return Scripted(observation_space=IMAGES)
 
 
 def with_observations(space: spaces.Space) -> gym.Env:
@@ -178,41 +187,34 @@ def optimizer_kwargs(**arguments: Any) -> dict[str, Any]:
 UNSUPPORTED: dict[str, tuple[Callable[[], dict[str, Any]], str, str]] = {
     "CnnPolicy": (lambda: {"policy": "CnnPolicy", "env": small_images(), "batch_size": 2}, "CnnPolicy", "MlpPolicy"),
     "a policy of one's own": (lambda: {"policy": OwnPolicy}, "OwnPolicy", "MlpPolicy"),
-    "images": (lambda: {"env": small_images(), "batch_size": 2}, "images", "normalize_images"),
-    "Dict": (
-        lambda: {
-            "policy": "MultiInputPolicy",
-            "env": with_observations(spaces.Dict(a=spaces.Box(-1, 1), b=spaces.Discrete(2))),
-        },
-        "MultiInputPolicy",
-        "MlpPolicy",
+    "an image in a dictionary": (
+        lambda: {"policy": "MultiInputPolicy", "env": with_observations(spaces.Dict(camera=IMAGES)), "batch_size": 2},
+        "image",
+        "wrapper",
     ),
-    "Discrete": (lambda: {"env": with_observations(spaces.Discrete(4))}, r"Discrete\(4\)", "FlattenObservation"),
-    "float16": (
-        lambda: {"env": with_observations(spaces.Box(-1, 1, (3,), np.float16))},
-        "stored as float16",
-        "float32",
+    "another activation": (lambda: policy_kwargs(activation_fn=th.nn.Mish), r"Mish\(\)", "activation_fn.*Softplus"),
+    "a subclass that computes something else": (
+        lambda: policy_kwargs(activation_fn=OwnActivation),
+        r"OwnActivation\(\)",
+        "activation_fn",
     ),
-    "gSDE": (lambda: {"use_sde": True}, "gSDE", "use_sde=False"),
-    "another activation": (lambda: policy_kwargs(activation_fn=th.nn.Tanh), "Tanh", "activation_fn"),
+    "a parameter out of range": (
+        lambda: policy_kwargs(activation_fn=partial(th.nn.Softplus, beta=-1.0)),
+        r"Softplus\(beta=-1.0",
+        "beta above zero",
+    ),
     "another extractor": (
         lambda: policy_kwargs(features_extractor_class=OwnExtractor),
         "OwnExtractor",
         "features_extractor_class",
     ),
-    "AdamW": (lambda: policy_kwargs(optimizer_class=th.optim.AdamW), "AdamW", "optimizer_class"),
+    "NAdam": (lambda: policy_kwargs(optimizer_class=th.optim.NAdam), "NAdam", "optimizer_class"),
     "RMSprop": (lambda: policy_kwargs(optimizer_class=th.optim.RMSprop), "RMSprop", "optimizer_class"),
-    "weight decay": (lambda: optimizer_kwargs(weight_decay=0.1), "weight_decay=0.1", "weight_decay"),
-    "AMSGrad": (lambda: optimizer_kwargs(amsgrad=True), "amsgrad=True", "amsgrad"),
-    "VecNormalize": (lambda: {"env": VecNormalize(scripted())}, "VecNormalize", "NormalizeObservation"),
-    "n steps": (lambda: {"n_steps": 3}, "NStepReplayBuffer", "n_steps"),
-    "little memory": (
-        lambda: {
-            "optimize_memory_usage": True,
-            "replay_buffer_kwargs": {"handle_timeout_termination": False},
-        },
-        "memory-optimised ReplayBuffer",
-        "optimize_memory_usage",
+    "ascent": (lambda: optimizer_kwargs(maximize=True), "maximize=True", "maximize"),
+    "fused": (
+        lambda: policy_kwargs(optimizer_class=th.optim.AdamW, optimizer_kwargs={"fused": True}),
+        "AdamW has fused=True",
+        "fused",
     ),
 }
 UNSUPPORTED_CASES = pytest.mark.parametrize(("arguments", "reason", "remedy"), UNSUPPORTED.values(), ids=UNSUPPORTED)
@@ -247,11 +249,66 @@ def test_auto_warns_once_and_trains_what_the_kernel_does_not_know(
     assert_trained(model, before)
 
 
-def test_the_remedy_for_a_dict_of_observations_works() -> None:
-    space = spaces.Dict(a=spaces.Box(-1, 1, (1,)), b=spaces.Discrete(2))
-    model = make(env=FlattenObservation(with_observations(space)))
+class OwnReplayBuffer(ReplayBuffer):
+    pass
+
+
+SUPPORTED: dict[str, Callable[[], dict[str, Any]]] = {
+    "images": lambda: {"env": small_images(), "batch_size": 2},
+    "Dict": lambda: {
+        "policy": "MultiInputPolicy",
+        "env": with_observations(spaces.Dict(a=spaces.Box(-1, 1), b=spaces.Discrete(2))),
+    },
+    "Discrete": lambda: {"env": with_observations(spaces.Discrete(4))},
+    "float16": lambda: {"env": with_observations(spaces.Box(-1, 1, (3,), np.float16))},
+    "gSDE": lambda: {"use_sde": True},
+    "gSDE drawn anew in each episode": lambda: {"use_sde": True, "train_freq": (1, "episode"), "env": scripted()},
+    "gSDE in several environments": lambda: {
+        "use_sde": True,
+        "sde_sample_freq": 2,
+        "use_sde_at_warmup": True,
+        "train_freq": 4,
+        "env": scripted(3),
+    },
+    "VecNormalize": lambda: {"env": VecNormalize(scripted())},
+    "VecNormalize of a Dict": lambda: {
+        "policy": "MultiInputPolicy",
+        "env": VecNormalize(DummyVecEnv([lambda: with_observations(spaces.Dict(a=spaces.Box(-1, 1)))])),
+    },
+    "n steps": lambda: {"n_steps": 3},
+    "little memory": lambda: {
+        "optimize_memory_usage": True,
+        "replay_buffer_kwargs": {"handle_timeout_termination": False},
+        "buffer_size": 30,
+    },
+    "hindsight": lambda: {
+        "policy": "MultiInputPolicy",
+        "env": BitFlippingEnv(n_bits=3, continuous=True, max_steps=3),
+        "replay_buffer_class": HerReplayBuffer,
+    },
+    "a replay buffer of one's own": lambda: {"replay_buffer_class": OwnReplayBuffer},
+    "no hidden layers": lambda: policy_kwargs(net_arch=[]),
+}
+
+
+@pytest.mark.parametrize("arguments", SUPPORTED.values(), ids=SUPPORTED)
+def test_native_collects_trains_saves_and_goes_on(arguments: Callable[[], dict[str, Any]], tmp_path: Path) -> None:
+    model = make(**arguments())
     before = state(model)
-    assert_trained(model.learn(30), before)
+    model.learn(60)
+    assert_trained(model, before)
+    model.save(tmp_path / "model")
+    model.save_replay_buffer(tmp_path / "buffer")
+    loaded = TinySAC.load(tmp_path / "model", env=model.get_env())
+    loaded.load_replay_buffer(tmp_path / "buffer")
+    assert not differences(state(model), state(loaded))
+    before = state(loaded)
+    loaded.learn(30, reset_num_timesteps=False)
+    assert_trained(loaded, before)
+    observations = model.get_env().reset()
+    for deterministic in (True, False):
+        actions, _ = loaded.predict(observations, deterministic=deterministic)
+        assert model.action_space.contains(actions[0])
 
 
 def test_a_model_that_changes_between_two_runs_gets_what_it_then_needs() -> None:
@@ -264,13 +321,13 @@ def test_a_model_that_changes_between_two_runs_gets_what_it_then_needs() -> None
     assert all(".actor." not in name for name in differences(frozen, state(model)) if name.startswith("policy"))
 
     for group in model.critic.optimizer.param_groups:
-        group["weight_decay"] = 0.1
+        group["maximize"] = True
     for parameter in model.actor.parameters():
         parameter.requires_grad = True
-    with pytest.warns(UserWarning, match="weight_decay=0.1"):
+    with pytest.warns(UserWarning, match="maximize=True"):
         model.learn(20, reset_num_timesteps=False)
 
-    model.critic.optimizer.param_groups[0]["weight_decay"] = 0
+    model.critic.optimizer.param_groups[0]["maximize"] = False
     before = state(model)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -6,6 +6,8 @@ import torch as th
 from parity import make_pair
 from scipy import stats
 
+from sb3_tinyrl._native.library import ReplayBufferView
+
 # Fixed seeds: each test either always passes or always fails. A correct generator fails one in 10,000 seeds.
 SIGNIFICANCE = 1e-4
 N_ENVS = 3
@@ -17,10 +19,17 @@ def kernel():
     return pair.ours._binding(32).kernel
 
 
+def draw(kernel, n_rows: int, n_envs: int, key: int, counter: int) -> tuple[np.ndarray, ...]:
+    """Rows, environments, noise and next noise of a gradient step on a replay buffer that holds ``n_rows``."""
+    buffer = ReplayBufferView(n_environments=n_envs, capacity=n_rows, n_rows=n_rows)
+    rows, environments, (noise, next_noise) = kernel.draw(buffer, key, counter)
+    return rows, environments, noise, next_noise
+
+
 @pytest.fixture(scope="module")
 def draws(kernel):
     """What 4,000 gradient steps draw from 50 rows."""
-    steps = [kernel.draw(50, N_ENVS, key=5, counter=counter) for counter in range(4000)]
+    steps = [draw(kernel, 50, N_ENVS, key=5, counter=counter) for counter in range(4000)]
     rows, environments, noise, next_noise = (np.concatenate(parts) for parts in zip(*steps, strict=True))
     return rows, environments, noise, next_noise
 
@@ -35,7 +44,7 @@ def test_transitions_are_uniform_over_rows_and_environments(draws):
 
 @pytest.mark.parametrize("n_rows", [1, 2, 7, 1000, 10_000_000])
 def test_transitions_stay_within_the_filled_rows(kernel, n_rows):
-    rows = np.concatenate([kernel.draw(n_rows, 1, key=1, counter=counter)[0] for counter in range(1000)])
+    rows = np.concatenate([draw(kernel, n_rows, 1, key=1, counter=counter)[0] for counter in range(1000)])
     assert rows.min() >= 0
     assert rows.max() < n_rows
     # The mean of a uniform variate over 0 ... n - 1, within five standard errors.
@@ -54,6 +63,12 @@ def test_noise_is_standard_normal(draws, which, dimension):
         assert abs((noise**power).mean() - moment) < 5 * np.sqrt(variance / n)
 
 
+def test_rows_go_on_at_the_beginning_of_a_ring(kernel):
+    buffer = ReplayBufferView(n_environments=1, capacity=10, first_row=8, n_rows=5)
+    rows = np.concatenate([kernel.draw(buffer, 1, counter)[0] for counter in range(20)])
+    assert set(rows) == {8, 9, 0, 1, 2}
+
+
 def test_noise_of_dimensions_and_streams_is_uncorrelated(draws):
     _, _, noise, next_noise = draws
     samples = np.concatenate([noise, next_noise], axis=1)
@@ -64,13 +79,13 @@ def test_noise_of_dimensions_and_streams_is_uncorrelated(draws):
 
 
 def test_draws_depend_on_key_and_counter_only(kernel):
-    first, again = kernel.draw(50, N_ENVS, 1, 2), kernel.draw(50, N_ENVS, 1, 2)
+    first, again = draw(kernel, 50, N_ENVS, 1, 2), draw(kernel, 50, N_ENVS, 1, 2)
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
     for other in (
-        kernel.draw(50, N_ENVS, 1, 3),
-        kernel.draw(50, N_ENVS, 2, 2),
-        kernel.draw(50, N_ENVS, 2**40 + 1, 2),
+        draw(kernel, 50, N_ENVS, 1, 3),
+        draw(kernel, 50, N_ENVS, 2, 2),
+        draw(kernel, 50, N_ENVS, 2**40 + 1, 2),
     ):
         assert not np.array_equal(first[2], other[2])
 
@@ -82,7 +97,7 @@ def test_philox_equals_the_published_generator(kernel):
     ask for exactly that block, and the row comes from its first two words.
     """
     n_rows = 2**32 - 1
-    row = kernel.draw(n_rows, 1, key=0, counter=0)[0][0]
+    row = draw(kernel, n_rows, 1, key=0, counter=0)[0][0]
     assert row == (0x6627E8D5E169C58D * n_rows) >> 64
 
 

@@ -19,21 +19,23 @@ from sb3_tinyrl._native.spec import KernelSpec
 from sb3_tinyrl._native.thread_count import ThreadCount
 
 #: What ``sb3_sac_abi_version`` in ``sac.cpp`` returns when its functions and structures are the ones below.
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 #: Gradient steps in one call: between two calls Python gets to see a KeyboardInterrupt.
 MAX_STEPS = 16
 
-_c_int64_p = ctypes.POINTER(ctypes.c_int64)
-
 
 class Parameter(ctypes.Structure):
-    """Addresses of a parameter and of what Adam keeps for it; all but ``value`` null where nothing trains it."""
+    """Addresses of a parameter and of what Adam keeps for it; all but ``value`` null where nothing trains it.
+
+    ``max_exp_avg_sq`` is null without AMSGrad, too.
+    """
 
     _fields_ = (
         ("value", ctypes.c_void_p),
         ("exp_avg", ctypes.c_void_p),
         ("exp_avg_sq", ctypes.c_void_p),
+        ("max_exp_avg_sq", ctypes.c_void_p),
         ("step", ctypes.c_void_p),
     )
 
@@ -44,6 +46,8 @@ class AdamHyperParameters(ctypes.Structure):
         ("beta_1", ctypes.c_double),
         ("beta_2", ctypes.c_double),
         ("epsilon", ctypes.c_double),
+        ("weight_decay", ctypes.c_double),
+        ("decoupled_weight_decay", ctypes.c_int64),
     )
 
 
@@ -63,7 +67,7 @@ class HyperParameters(ctypes.Structure):
 
 
 class ReplayBufferView(ctypes.Structure):
-    """Addresses of a replay buffer's arrays and how much of them is filled."""
+    """Addresses of a replay buffer's arrays, and what may be drawn from them; see ``sb3_replay_buffer.h``."""
 
     _fields_ = (
         ("observations", ctypes.c_void_p),
@@ -72,8 +76,30 @@ class ReplayBufferView(ctypes.Structure):
         ("rewards", ctypes.c_void_p),
         ("dones", ctypes.c_void_p),
         ("timeouts", ctypes.c_void_p),
+        ("discounts", ctypes.c_void_p),
         ("n_environments", ctypes.c_int64),
+        ("capacity", ctypes.c_int64),
+        ("first_row", ctypes.c_int64),
         ("n_rows", ctypes.c_int64),
+        ("newest_row", ctypes.c_int64),
+        ("is_batch", ctypes.c_int64),
+        ("n_steps", ctypes.c_int64),
+        ("n_step_discounts", ctypes.c_void_p),
+        ("observation_mean", ctypes.c_void_p),
+        ("observation_standard_deviation", ctypes.c_void_p),
+        ("observation_clip", ctypes.c_double),
+        ("reward_standard_deviation", ctypes.c_double),
+        ("reward_clip", ctypes.c_double),
+    )
+
+
+class StateDependentNoise(ctypes.Structure):
+    """What the actor has instead of a layer for its standard deviation when it explores with gSDE."""
+
+    _fields_ = (
+        ("log_std", Parameter),
+        ("clip_mean", ctypes.c_double),
+        ("use_expln", ctypes.c_int64),
     )
 
 
@@ -98,7 +124,15 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "sb3_sac_abi_version": (ctypes.c_uint32, ()),
     "sb3_sac_create": (ctypes.c_void_p, (ctypes.c_uint32,)),
     "sb3_sac_destroy": (None, (ctypes.c_void_p,)),
-    "sb3_sac_bind": (None, (ctypes.c_void_p, ctypes.POINTER(Parameter), ctypes.POINTER(Parameter))),
+    "sb3_sac_bind": (
+        None,
+        (
+            ctypes.c_void_p,
+            ctypes.POINTER(Parameter),
+            ctypes.POINTER(Parameter),
+            ctypes.POINTER(StateDependentNoise),
+        ),
+    ),
     "sb3_sac_train": (
         None,
         (
@@ -121,16 +155,21 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
             ctypes.POINTER(Engine),
             ctypes.c_int32,
             ctypes.c_void_p,
+            ctypes.c_int64,
+            ctypes.c_void_p,
         ),
+    ),
+    "sb3_sac_sample_matrices": (
+        None,
+        (ctypes.c_void_p, ctypes.POINTER(Engine), ctypes.c_int64, ctypes.c_void_p),
     ),
     "sb3_sac_draw": (
         None,
         (
+            ctypes.POINTER(ReplayBufferView),
             ctypes.POINTER(Engine),
-            ctypes.c_int64,
-            ctypes.c_int64,
-            _c_int64_p,
-            _c_int64_p,
+            ctypes.c_void_p,
+            ctypes.c_void_p,
             ctypes.c_void_p,
             ctypes.c_void_p,
         ),
@@ -200,15 +239,24 @@ class Kernel:
         """Whether a call with these arguments needs no other kernel; a forked child needs threads of its own."""
         return batch_size == self.spec.batch_size and n_threads == self.n_threads and os.getpid() == self.process_id
 
-    def bind(self, parameters: list[Parameter], log_entropy_coefficient: Parameter) -> None:
+    def bind(
+        self,
+        parameters: list[Parameter],
+        log_entropy_coefficient: Parameter,
+        state_dependent_noise: StateDependentNoise | None,
+    ) -> None:
         """Point the kernel at the networks' memory, which the caller keeps alive and in place.
 
-        :param parameters: weight and bias of each layer of the actor (hidden, mean, log standard deviation), the
-            critics and their targets
+        :param parameters: weight and bias of each layer of the actor (hidden, mean, and log standard deviation unless
+            there is state-dependent noise), the critics and their targets
         :param log_entropy_coefficient: with a null ``value`` where the coefficient is fixed
+        :param state_dependent_noise: for a spec with ``use_sde``
         """
         self._library.sb3_sac_bind(
-            self._handle, (Parameter * len(parameters))(*parameters), ctypes.byref(log_entropy_coefficient)
+            self._handle,
+            (Parameter * len(parameters))(*parameters),
+            ctypes.byref(log_entropy_coefficient),
+            ctypes.byref(state_dependent_noise or StateDependentNoise()),
         )
 
     def train(
@@ -242,16 +290,24 @@ class Kernel:
         return self._losses.array[:n_steps].copy()
 
     def act(
-        self, observations: npt.NDArray[Any], key: int, counter: int, deterministic: bool = False
+        self,
+        observations: npt.NDArray[Any],
+        key: int,
+        counter: int,
+        deterministic: bool = False,
+        matrices: int | None = None,
+        matrix_stride: int = 0,
     ) -> npt.NDArray[np.float32]:
         """Scaled actions in [-1, 1], shape ``(n, action_dim)``.
 
         :param observations: shape ``(n, ...)`` with the spec's ``observation_dim`` elements in each row
+        :param matrices: with ``use_sde`` the address of the matrices of exploration noise
+        :param matrix_stride: elements from one observation's matrix to the next
         :raises ValueError: when the shape does not fit
         """
         n = len(observations)
         if len(self._observations.array) != n or n == 0:
-            self._observations = _Array((n, self.spec.observation_dim), self.spec.observation_type)
+            self._observations = _Array((n, self.spec.observation_dim), np.float32)
             self._actions = _Array((n, self.spec.action_dim), np.float32)
         if observations.size != self._observations.array.size:
             raise ValueError(
@@ -266,28 +322,37 @@ class Kernel:
             n,
             ctypes.byref(self._engine),
             deterministic,
+            matrices,
+            matrix_stride,
             self._actions.address,
         )
         return self._actions.array.copy()
 
+    def sample_matrices(self, n: int, key: int, counter: int) -> npt.NDArray[Any]:
+        """Matrices of exploration noise, shape ``(n, latent_dim, action_dim)``; for a spec with ``use_sde``."""
+        matrices = np.empty((n, self.spec.latent_dim, self.spec.action_dim), self.spec.scalar_type)
+        self._library.sb3_sac_sample_matrices(self._handle, ctypes.byref(Engine(key, counter)), n, matrices.ctypes.data)
+        return matrices
+
     def draw(
-        self, n_rows: int, n_environments: int, key: int, counter: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[Any]]:
+        self, buffer: ReplayBufferView, key: int, counter: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[npt.NDArray[Any]]]:
         """What the gradient step with this key and counter draws.
 
-        :return: rows and environments of the transitions, shape ``(batch_size,)``; noise of actions and of next
-            actions, shape ``(batch_size, action_dim)``
+        :return: rows and environments of the transitions, shape ``(batch_size,)``; standard normal noise: of actions
+            and of next actions, shape ``(batch_size, action_dim)`` each, or with ``use_sde`` that of the matrix, shape
+            ``(latent_dim, action_dim)``
         """
-        batch_size = self.spec.batch_size
-        rows, environments = np.empty(batch_size, np.int64), np.empty(batch_size, np.int64)
-        noise, next_noise = np.empty((2, batch_size, self.spec.action_dim), self.spec.scalar_type)
+        spec = self.spec
+        rows, environments = np.empty((2, spec.batch_size), np.int64)
+        shape = (spec.latent_dim if spec.use_sde else spec.batch_size, spec.action_dim)
+        noise = [np.empty(shape, spec.scalar_type) for _ in range(1 if spec.use_sde else 2)]
         self._library.sb3_sac_draw(
+            ctypes.byref(buffer),
             ctypes.byref(Engine(key, counter)),
-            n_rows,
-            n_environments,
-            rows.ctypes.data_as(_c_int64_p),
-            environments.ctypes.data_as(_c_int64_p),
-            noise.ctypes.data,
-            next_noise.ctypes.data,
+            rows.ctypes.data,
+            environments.ctypes.data,
+            noise[0].ctypes.data,
+            noise[-1].ctypes.data,
         )
-        return rows, environments, noise, next_noise
+        return rows, environments, noise

@@ -1,8 +1,10 @@
-"""The compile-time part of a kernel: shapes and data types, never hyperparameters."""
+"""The compile-time part of a kernel: shapes, activation function and data types, never hyperparameters."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
 
@@ -10,6 +12,50 @@ _SCALARS = {"float32": "float", "float64": "double"}
 _OBSERVATIONS = _SCALARS | {
     f"{sign}int{bits}": f"std::{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)
 }
+#: Functions of ``rl_tools/nn/torch_activation`` and the names of their constants.
+_ACTIVATIONS: dict[str, tuple[str, ...]] = {
+    "IDENTITY": (),
+    "RELU": (),
+    "TANH": (),
+    "ELU": ("ALPHA",),
+    "LEAKY_RELU": ("NEGATIVE_SLOPE",),
+    "GELU": (),
+    "GELU_TANH": (),
+    "SILU": (),
+    "SIGMOID": (),
+    "SOFTPLUS": ("BETA", "THRESHOLD"),
+}
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation function with its constants.
+
+    :param function: its name in ``rl_tools/nn/torch_activation/torch_activation.h``
+    :param constants: finite numbers, in the order of :class:`torch.nn.Module`'s arguments: ELU's ``alpha``, LeakyReLU's
+        ``negative_slope``, Softplus' ``beta`` and ``threshold``
+    :raises ValueError: when there is no such function, or the constants are not as many finite numbers as it has
+    """
+
+    function: str = "RELU"
+    constants: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require_choice("function", self.function, _ACTIVATIONS)
+        names = _ACTIVATIONS[self.function]
+        if len(self.constants) != len(names) or not all(map(math.isfinite, self.constants)):
+            raise ValueError(
+                f"constants is {self.constants!r}, expected {len(names)} finite numbers for {self.function}; "
+                f"pass ({''.join(f'{name}, ' for name in names)})"
+            )
+
+    def members(self) -> str:
+        """Return the body of the C++ structure that names the function."""
+        lines = [f"static constexpr auto FUNCTION = nn::torch_activation::Function::{self.function};"]
+        for name, value in zip(_ACTIVATIONS[self.function], self.constants, strict=True):
+            # In hexadecimal, exactly; adding zero takes the sign from -0.0, which equals 0.0.
+            lines.append(f"static constexpr double {name} = {(float(value) + 0.0).hex()};")
+        return "\n".join(f"        {line}" for line in lines)
 
 
 @dataclass(frozen=True)
@@ -22,8 +68,11 @@ class KernelSpec:
     :param critic_layers: widths of each critic's hidden layers; may be empty
     :param n_critics: critics, without their targets
     :param batch_size: transitions in a gradient step
+    :param activation: activation function of all hidden layers
     :param observation_type: data type of the replay buffer's observations
     :param scalar_type: data type of the networks
+    :param use_sde: whether actions are explored with state-dependent noise (gSDE)
+    :param observation_divisor: what observations are divided by, 255 for images
     :raises TypeError: when a size is no integer, or the layers are no tuple
     :raises ValueError: when a size is below 1, or there is no such data type
     """
@@ -34,16 +83,24 @@ class KernelSpec:
     critic_layers: tuple[int, ...]
     n_critics: int = 2
     batch_size: int = 256
+    activation: Activation = field(default_factory=Activation)
     observation_type: str = "float32"
     scalar_type: str = "float32"
+    use_sde: bool = False
+    observation_divisor: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("observation_dim", "action_dim", "n_critics", "batch_size"):
+        for name in ("observation_dim", "action_dim", "n_critics", "batch_size", "observation_divisor"):
             _require_size(name, getattr(self, name))
         for name in ("actor_layers", "critic_layers"):
             _require_layers(name, getattr(self, name))
         _require_choice("observation_type", self.observation_type, _OBSERVATIONS)
         _require_choice("scalar_type", self.scalar_type, _SCALARS)
+
+    @property
+    def latent_dim(self) -> int:
+        """Width of what the actor's heads read."""
+        return self.actor_layers[-1] if self.actor_layers else self.observation_dim
 
     def header(self) -> str:
         """Return the text of ``kernel_spec.h``, which the kernel's source includes."""
@@ -53,6 +110,8 @@ class KernelSpec:
 #include <cstdint>
 #include <utility>
 
+#include <rl_tools/nn/torch_activation/torch_activation.h>
+
 namespace rl_tools::kernel_spec {{
     using T = {_SCALARS[self.scalar_type]};
     using OBSERVATION = {_OBSERVATIONS[self.observation_type]};
@@ -61,8 +120,13 @@ namespace rl_tools::kernel_spec {{
     constexpr TI ACTION_DIM = {self.action_dim};
     constexpr TI N_CRITICS = {self.n_critics};
     constexpr TI BATCH_SIZE = {self.batch_size};
+    struct ACTIVATION {{
+{self.activation.members()}
+    }};
     using ACTOR_LAYERS = std::index_sequence<{", ".join(map(str, self.actor_layers))}>;
     using CRITIC_LAYERS = std::index_sequence<{", ".join(map(str, self.critic_layers))}>;
+    constexpr bool USE_SDE = {str(self.use_sde).lower()};
+    constexpr TI OBSERVATION_DIVISOR = {self.observation_divisor};
 }}
 """
 
@@ -82,6 +146,6 @@ def _require_layers(name: str, value: Any) -> None:
         _require_size(f"{name}[{index}]", width)
 
 
-def _require_choice(name: str, value: Any, choices: dict[str, str]) -> None:
+def _require_choice(name: str, value: Any, choices: Iterable[str]) -> None:
     if value not in choices:
         raise ValueError(f"{name} is {value!r}, expected one of: {', '.join(choices)}; use one of these")

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_tinyrl._native.compiler import find_compiler
-from sb3_tinyrl._native.spec import KernelSpec
+from sb3_tinyrl._native.headers import find_headers
+from sb3_tinyrl._native.spec import Activation, KernelSpec
 
 CPP_TYPES = {
     "float32": "float",
@@ -23,6 +24,12 @@ CPP_TYPES = {
 }
 SIZES = st.integers(1, 2**20)
 LAYERS = st.lists(SIZES, max_size=5).map(tuple)
+CONSTANTS = st.floats(allow_nan=False, allow_infinity=False)
+ACTIVATIONS = st.one_of(
+    st.builds(Activation, st.sampled_from(["IDENTITY", "RELU", "TANH", "GELU", "GELU_TANH", "SILU", "SIGMOID"])),
+    st.builds(Activation, st.sampled_from(["ELU", "LEAKY_RELU"]), st.tuples(CONSTANTS)),
+    st.builds(Activation, st.just("SOFTPLUS"), st.tuples(CONSTANTS, CONSTANTS)),
+)
 SPECS = st.builds(
     KernelSpec,
     observation_dim=SIZES,
@@ -31,6 +38,7 @@ SPECS = st.builds(
     critic_layers=LAYERS,
     n_critics=SIZES,
     batch_size=SIZES,
+    activation=ACTIVATIONS,
     observation_type=st.sampled_from(list(CPP_TYPES)),
     scalar_type=st.sampled_from(["float32", "float64"]),
 )
@@ -72,6 +80,21 @@ def test_an_unknown_type_is_refused_with_the_known_ones(field: str, value: str) 
         KernelSpec(3, 1, (), (), **{field: value})
 
 
+@pytest.mark.parametrize(
+    ("function", "constants", "expected"),
+    [
+        ("MISH", (), "function is 'MISH', expected one of: IDENTITY, RELU, "),
+        ("RELU", (1.0,), r"constants is \(1.0,\), expected 0 finite numbers for RELU; pass \(\)"),
+        ("ELU", (), r"constants is \(\), expected 1 finite numbers for ELU; pass \(ALPHA, \)"),
+        ("ELU", (float("nan"),), "finite"),
+        ("SOFTPLUS", (1.0, float("inf")), "finite"),
+    ],
+)
+def test_an_activation_that_is_none_is_refused(function: str, constants: tuple[float, ...], expected: str) -> None:
+    with pytest.raises(ValueError, match=f"^{expected}" if " is " in expected else expected):
+        Activation(function, constants)
+
+
 def test_numpy_integers_are_sizes() -> None:
     assert KernelSpec(np.prod((2, 3)), 1, (np.int64(4),), ()).header() == KernelSpec(6, 1, (4,), ()).header()
 
@@ -82,7 +105,8 @@ def test_cpp_sees_what_was_specified(tmp_path: Path) -> None:
         header = KernelSpec(3, 1, (64, 32), (), n_critics=3, batch_size=7, observation_type=name).header()
         code += [header.replace("kernel_spec", name)]
         code += [f"static_assert(std::is_same_v<rl_tools::{name}::OBSERVATION, {cpp_type}>);"]
-    code += [KernelSpec(3, 1, (64, 32), (), 3, 7, scalar_type="float64").header()]
+    activation = Activation("SOFTPLUS", (0.1, 20))
+    code += [KernelSpec(3, 1, (64, 32), (), 3, 7, activation, scalar_type="float64").header()]
     code += [
         f"static_assert({condition});"
         for condition in (
@@ -93,9 +117,14 @@ def test_cpp_sees_what_was_specified(tmp_path: Path) -> None:
             "rl_tools::kernel_spec::N_CRITICS == 3",
             "rl_tools::kernel_spec::BATCH_SIZE == 7",
             "std::is_same_v<rl_tools::kernel_spec::ACTOR_LAYERS, std::index_sequence<64, 32>>",
+            "rl_tools::kernel_spec::ACTIVATION::FUNCTION == rl_tools::nn::torch_activation::Function::SOFTPLUS",
+            "rl_tools::kernel_spec::ACTIVATION::BETA == 0.1",
+            "rl_tools::kernel_spec::ACTIVATION::THRESHOLD == 20",
             "std::is_same_v<rl_tools::kernel_spec::CRITIC_LAYERS, std::index_sequence<>>",
         )
     ]
     source = tmp_path / "specs.cpp"
     source.write_text("\n".join(code).replace("#pragma once", ""))
-    subprocess.run([*find_compiler().command, "-std=c++17", "-fsyntax-only", source], check=True)
+    headers = find_headers()
+    includes = [f"-I{headers.include_root}", f"-I{headers.rltools}"]
+    subprocess.run([*find_compiler().command, "-std=c++17", *includes, "-fsyntax-only", source], check=True)

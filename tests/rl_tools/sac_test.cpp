@@ -15,6 +15,7 @@ namespace {
         std::vector<std::unique_ptr<std::vector<T>>> values;
         std::vector<std::unique_ptr<float>> steps;
         std::mt19937 random{0};
+        bool amsgrad = false;
 
         T* add(std::size_t size, T scale) {
             std::uniform_real_distribution<T> uniform(-scale, scale);
@@ -26,10 +27,11 @@ namespace {
         }
 
         Parameter parameter(std::size_t size, bool trained) {
-            Parameter result{add(size, T(0.3)), nullptr, nullptr, nullptr};
+            Parameter result{add(size, T(0.3)), nullptr, nullptr, nullptr, nullptr};
             if (trained) {
                 result.exp_avg = add(size, T(0));
                 result.exp_avg_sq = add(size, T(0));
+                result.max_exp_avg_sq = amsgrad ? add(size, T(0)) : nullptr;
                 steps.push_back(std::make_unique<float>(0.0f));
                 result.step = steps.back().get();
             }
@@ -38,7 +40,7 @@ namespace {
 
         template <typename NETWORK>
         void network(bool trained, std::vector<Parameter>& parameters) {
-            for (std::size_t layer = 0; layer < NETWORK::N_LAYERS; layer++) {
+            for (std::size_t layer = 0; layer < NETWORK::N_TRAINED_LAYERS; layer++) {
                 const std::size_t out = NETWORK::output_dim(layer);
                 parameters.push_back(parameter(out * NETWORK::input_dim(layer), trained));
                 parameters.push_back(parameter(out, trained));
@@ -46,10 +48,12 @@ namespace {
         }
     };
 
-    // The weights after some steps with this number of threads.
-    std::vector<T> train(std::uint32_t n_threads) {
+    // The weights after some steps with this number of threads; `in_all_ways` with AMSGrad and a ring of n-step
+    // returns and normalised observations.
+    std::vector<T> train(std::uint32_t n_threads, bool in_all_ways) {
         constexpr std::int64_t ROWS = 5, ENVIRONMENTS = 2, STEPS = 6;
         Tensors tensors;
+        tensors.amsgrad = in_all_ways;
         std::vector<Parameter> parameters;
         tensors.network<SPEC::ACTOR>(true, parameters);
         for (std::size_t i = 0; i < 2 * SPEC::N_CRITICS; i++) {
@@ -64,9 +68,29 @@ namespace {
         }
         const std::vector<float> actions(ROWS * ENVIRONMENTS * SPEC::ACTION_DIM, 0.5f);
         const std::vector<float> rewards(ROWS * ENVIRONMENTS, 1.0f), dones(ROWS * ENVIRONMENTS, 0.0f);
-        const ReplayBuffer buffer{observations.data(), observations.data(), actions.data(), rewards.data(),
-                                  dones.data(),        dones.data(),        ENVIRONMENTS,   ROWS};
-        const rlt::nn::optimizers::torch_adam::HyperParameters adam{1e-3, 0.9, 0.999, 1e-8};
+        const std::vector<double> means(SPEC::OBSERVATION_DIM, 0.5), deviations(SPEC::OBSERVATION_DIM, 2.0);
+        const std::vector<float> discounts{1.0f, 0.5f, 0.25f, 0.125f};
+        ReplayBuffer buffer{};
+        buffer.observations = buffer.next_observations = observations.data();
+        buffer.actions = actions.data();
+        buffer.rewards = rewards.data();
+        buffer.dones = buffer.timeouts = dones.data();
+        buffer.n_environments = ENVIRONMENTS;
+        buffer.capacity = buffer.n_rows = ROWS;
+        buffer.newest_row = ROWS - 1;
+        if (in_all_ways) {
+            buffer.next_observations = nullptr;
+            buffer.first_row = 3;
+            buffer.n_rows = ROWS - 1;
+            buffer.n_steps = 3;
+            buffer.n_step_discounts = discounts.data();
+            buffer.observation_mean = means.data();
+            buffer.observation_standard_deviation = deviations.data();
+            buffer.observation_clip = 1;
+            buffer.reward_standard_deviation = 2;
+            buffer.reward_clip = 1;
+        }
+        const rlt::nn::optimizers::torch_adam::HyperParameters adam{1e-3, 0.9, 0.999, 1e-8, 0.01, 1};
         const sac::HyperParameters hyper_parameters{adam, adam, adam, 0.99, 0.005, -1.0, 0.0, 1};
         const Engine engine{7, 0};
 
@@ -74,14 +98,18 @@ namespace {
         if (!kernel) {
             std::abort();
         }
-        sb3_sac_bind(kernel, parameters.data(), &log_entropy_coefficient);
+        const StateDependentNoise noise{tensors.parameter(SPEC::LATENT_DIM * SPEC::ACTION_DIM, true), 2.0, 1};
+        sb3_sac_bind(kernel, parameters.data(), &log_entropy_coefficient, &noise);
         std::vector<sac::Losses> losses(STEPS);
         sb3_sac_train(kernel, &hyper_parameters, &buffer, &engine, n_threads, 0, STEPS, losses.data());
         // More observations than a panel holds.
         constexpr std::int64_t N = 2 * SPEC::SIZE + 3;
-        const std::vector<SPEC::OBSERVATION> seen(N * SPEC::OBSERVATION_DIM, SPEC::OBSERVATION(1));
+        constexpr std::size_t MATRIX = SPEC::LATENT_DIM * SPEC::ACTION_DIM;
+        const std::vector<float> seen(N * SPEC::OBSERVATION_DIM, 1.0f);
         std::vector<float> chosen(N * SPEC::ACTION_DIM);
-        sb3_sac_act(kernel, seen.data(), N, &engine, 0, chosen.data());
+        std::vector<T> matrices(N * MATRIX);
+        sb3_sac_sample_matrices(kernel, &engine, N, matrices.data());
+        sb3_sac_act(kernel, seen.data(), N, &engine, 0, matrices.data(), MATRIX, chosen.data());
         sb3_sac_destroy(kernel);
 
         std::vector<T> result;
@@ -98,17 +126,19 @@ namespace {
 }
 
 int main() {
-    const std::vector<T> alone = train(1);
-    for (const T value : alone) {
-        if (!std::isfinite(value)) {
-            std::puts("a value is not finite");
-            return 1;
+    for (const bool in_all_ways : {false, true}) {
+        const std::vector<T> alone = train(1, in_all_ways);
+        for (const T value : alone) {
+            if (!std::isfinite(value)) {
+                std::puts("a value is not finite");
+                return 1;
+            }
         }
-    }
-    for (const std::uint32_t n_threads : {2u, 3u, 16u}) {
-        if (train(n_threads) != alone) {
-            std::printf("%u threads give other values than one\n", n_threads);
-            return 1;
+        for (const std::uint32_t n_threads : {2u, 3u, 16u}) {
+            if (train(n_threads, in_all_ways) != alone) {
+                std::printf("%u threads give other values than one\n", n_threads);
+                return 1;
+            }
         }
     }
     std::puts("ok");

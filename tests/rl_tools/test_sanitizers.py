@@ -5,16 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from sb3_tinyrl._native.compiler import find_compiler
+from sb3_tinyrl._native.compiler import compile_flags, find_compiler
 from sb3_tinyrl._native.headers import find_headers
-from sb3_tinyrl._native.spec import KernelSpec
+from sb3_tinyrl._native.spec import Activation, KernelSpec
 
 SOURCES = Path(__file__).parent
 STRICT = ["-std=c++17", "-O1", "-g", "-march=native", "-pthread", "-Wall", "-Wextra", "-Werror"]
 
 SPECS = {
     "odd sizes": KernelSpec(5, 3, (17, 33), (31, 18), n_critics=2, batch_size=21, observation_type="float64"),
+    "activation": KernelSpec(3, 2, (17,), (16, 5), batch_size=21, activation=Activation("SILU")),
     "no hidden layers": KernelSpec(2, 9, (), (), n_critics=3, batch_size=1, scalar_type="float64"),
+    "state-dependent noise": KernelSpec(7, 2, (35,), (19,), n_critics=2, batch_size=40, use_sde=True),
+    "images without hidden layers": KernelSpec(
+        9, 3, (), (8,), batch_size=17, observation_type="uint8", use_sde=True, observation_divisor=255
+    ),
     "several panels": KernelSpec(20, 1, (32,), (16, 16, 16), n_critics=1, batch_size=50),
 }
 
@@ -53,9 +58,10 @@ def test_kernel_under_address_and_undefined_behaviour_sanitizers(name, tmp_path)
 
 
 @pytest.mark.slow
-def test_kernel_without_vector_types(tmp_path):
+@pytest.mark.parametrize("name", ["several panels", "activation"])
+def test_kernel_without_vector_types(name, tmp_path):
     """What compilers other than GCC and Clang get."""
-    (tmp_path / "kernel_spec.h").write_text(SPECS["several panels"].header())
+    (tmp_path / "kernel_spec.h").write_text(SPECS[name].header())
     compile_and_run("sac_test.cpp", tmp_path, "-DRL_TOOLS_DISABLE_VECTOR_TYPES")
 
 
@@ -67,3 +73,10 @@ def test_kernel_under_thread_sanitizer(tmp_path):
 
 def test_thread_pool_under_thread_sanitizer(tmp_path):
     compile_and_run("thread_pool_test.cpp", tmp_path, "-fsanitize=thread")
+
+
+@pytest.mark.parametrize("kernel_flags", [False, True])
+def test_math_is_as_accurate_as_documented(kernel_flags, tmp_path):
+    """A kernel's flags contract and vectorise, the strict ones do not."""
+    flags = [flag for flag in compile_flags() if flag.startswith(("-O", "-f"))]
+    compile_and_run("math_test.cpp", tmp_path, *(flags if kernel_flags else []))

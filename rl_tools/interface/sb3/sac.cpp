@@ -1,7 +1,9 @@
 // The C interface of one SAC kernel: what sb3_tinyrl/_native/library.py calls through ctypes. No global
 // state: kernels, threads and forks may live side by side.
 
+#include <algorithm>
 #include <exception>
+#include <iterator>
 #include <memory>
 #include <new>
 
@@ -20,18 +22,20 @@ namespace sac = rl_tools::rl::algorithms::sb3_sac;
 namespace spec = rl_tools::kernel_spec;
 
 using SPEC = sac::Specification<spec::T, spec::OBSERVATION, spec::OBSERVATION_DIM, spec::ACTION_DIM, spec::N_CRITICS,
-                                spec::BATCH_SIZE, spec::ACTOR_LAYERS, spec::CRITIC_LAYERS>;
+                                spec::BATCH_SIZE, spec::ACTIVATION, spec::ACTOR_LAYERS, spec::CRITIC_LAYERS,
+                                spec::USE_SDE, spec::OBSERVATION_DIVISOR>;
 using T = SPEC::T;
 using Parameter = rlt::nn::optimizers::torch_adam::Parameter<T>;
 using ReplayBuffer = rlt::rl::components::SB3ReplayBuffer<SPEC::OBSERVATION>;
+using StateDependentNoise = sac::distributions::StateDependentNoiseParameters<T>;
 using Engine = rlt::random::philox::Engine;
 
 namespace {
     template <typename NETWORK>
     void bind(rlt::nn_models::panel_mlp::Parameters<NETWORK>& network, const Parameter*& next) {
-        for (auto& layer : network.layers) {
-            layer.weights = *next++;
-            layer.biases = *next++;
+        for (std::size_t i = 0; i < NETWORK::N_TRAINED_LAYERS; i++) {
+            network.layers[i].weights = *next++;
+            network.layers[i].biases = *next++;
         }
     }
 }
@@ -40,7 +44,9 @@ struct Kernel {
     explicit Kernel(unsigned n_threads)
         : device(n_threads),
           workspace(std::make_unique<sac::Workspace<SPEC>>()),
-          scratch(std::make_unique<sac::Scratch<SPEC>[]>(n_threads)) {}
+          scratch(std::make_unique<sac::Scratch<SPEC>[]>(n_threads)) {
+        sac::initialise(networks, *workspace);
+    }
 
     rlt::devices::CPU_SIMD<rlt::devices::cpu::Specification<rlt::devices::math::CPU, rlt::devices::random::CPU,
                                                             rlt::devices::logging::CPU>>
@@ -52,7 +58,7 @@ struct Kernel {
 
 // To be raised with every change of the functions and structures below; ABI_VERSION in library.py is its twin.
 RL_TOOLS_EXPORT std::uint32_t sb3_sac_abi_version() {
-    return 1;
+    return 2;
 }
 
 // Null where memory or threads are not to be had.
@@ -69,9 +75,10 @@ RL_TOOLS_EXPORT void sb3_sac_destroy(Kernel* kernel) {
 }
 
 // `parameters`: weights and biases of each layer from the input on, of the actor (hidden layers, mean, log
-// standard deviation), the critics and their targets.
-RL_TOOLS_EXPORT void sb3_sac_bind(Kernel* kernel, const Parameter* parameters,
-                                  const Parameter* log_entropy_coefficient) {
+// standard deviation), the critics and their targets. With gSDE the actor ends with its mean, and
+// `state_dependent_noise` has the rest.
+RL_TOOLS_EXPORT void sb3_sac_bind(Kernel* kernel, const Parameter* parameters, const Parameter* log_entropy_coefficient,
+                                  const StateDependentNoise* state_dependent_noise) {
     const Parameter* next = parameters;
     bind(kernel->networks.actor, next);
     for (auto& critic : kernel->networks.critics) {
@@ -81,6 +88,7 @@ RL_TOOLS_EXPORT void sb3_sac_bind(Kernel* kernel, const Parameter* parameters,
         bind(critic, next);
     }
     kernel->networks.log_entropy_coefficient = *log_entropy_coefficient;
+    kernel->networks.state_dependent_noise = *state_dependent_noise;
 }
 
 // Gradient steps `first_step` to `first_step + n_steps - 1` of one call of SB3's `train`; `losses` has room
@@ -98,28 +106,51 @@ RL_TOOLS_EXPORT void sb3_sac_train(Kernel* kernel, const sac::HyperParameters* p
     }
 }
 
-// Scaled actions [n][ACTION_DIM] for observations [n][OBSERVATION_DIM].
-RL_TOOLS_EXPORT void sb3_sac_act(Kernel* kernel, const SPEC::OBSERVATION* observations, std::int64_t n,
-                                 const Engine* engine, std::int32_t deterministic, float* actions) {
+// Scaled actions [n][ACTION_DIM] for observations [n][OBSERVATION_DIM]. `matrices` is read with gSDE only: the
+// matrix of observation i begins `matrix_stride` elements behind that of observation i - 1.
+RL_TOOLS_EXPORT void sb3_sac_act(Kernel* kernel, const float* observations, std::int64_t n, const Engine* engine,
+                                 std::int32_t deterministic, const T* matrices, std::int64_t matrix_stride,
+                                 float* actions) {
     sac::act(kernel->device, kernel->networks, observations, static_cast<std::size_t>(n), *engine, deterministic != 0,
-             kernel->scratch[0], actions);
+             matrices, static_cast<std::size_t>(matrix_stride), kernel->scratch[0], actions);
+}
+
+// Draws `n` matrices [LATENT_DIM][ACTION_DIM] of exploration noise; nothing without gSDE.
+RL_TOOLS_EXPORT void sb3_sac_sample_matrices([[maybe_unused]] const Kernel* kernel,
+                                             [[maybe_unused]] const Engine* engine, [[maybe_unused]] std::int64_t n,
+                                             [[maybe_unused]] T* matrices) {
+    if constexpr (SPEC::USE_SDE) {
+        for (std::int64_t i = 0; i < n; i++) {
+            sac::distributions::sample_matrix<SPEC::LATENT_DIM, SPEC::ACTION_DIM>(
+                kernel->device.math, kernel->networks.state_dependent_noise, *engine, static_cast<std::uint32_t>(i),
+                matrices + static_cast<std::size_t>(i) * SPEC::LATENT_DIM * SPEC::ACTION_DIM);
+        }
+    }
 }
 
 // What a step with this engine draws: transitions [BATCH_SIZE] and the noise [BATCH_SIZE][ACTION_DIM] of
-// actions and next actions. Tests feed it to SB3's update.
-RL_TOOLS_EXPORT void sb3_sac_draw(const Engine* engine, std::int64_t n_rows, std::int64_t n_environments,
-                                  std::int64_t* rows, std::int64_t* environments, T* action_noise,
-                                  T* next_action_noise) {
+// actions and next actions; with gSDE instead of the noise one matrix of standard normal variates
+// [LATENT_DIM][ACTION_DIM] in `noise`. Tests feed it to SB3's update.
+RL_TOOLS_EXPORT void sb3_sac_draw(const ReplayBuffer* buffer, const Engine* engine, std::int64_t* rows,
+                                  std::int64_t* environments, T* noise, [[maybe_unused]] T* next_noise) {
+    using rlt::random::philox::normal;
+    using rlt::random::philox::Stream;
     const rlt::devices::math::CPU math;
     for (std::size_t sample = 0; sample < SPEC::BATCH_SIZE; sample++) {
-        using rlt::random::philox::Stream;
         const auto i = static_cast<std::uint32_t>(sample);
-        const auto index = rlt::rl::components::sb3_replay_buffer::sample(*engine, n_rows, n_environments, i);
+        const auto index = rlt::rl::components::sb3_replay_buffer::sample(*buffer, *engine, i);
         rows[sample] = index.row;
         environments[sample] = index.environment;
-        const std::size_t offset = sample * SPEC::ACTION_DIM;
-        rlt::random::philox::normal<SPEC::ACTION_DIM>(math, *engine, Stream::ACTION_NOISE, i, action_noise + offset, 1);
-        rlt::random::philox::normal<SPEC::ACTION_DIM>(math, *engine, Stream::NEXT_ACTION_NOISE, i,
-                                                      next_action_noise + offset, 1);
+        if constexpr (!SPEC::USE_SDE) {
+            const std::size_t offset = sample * SPEC::ACTION_DIM;
+            normal<SPEC::ACTION_DIM>(math, *engine, Stream::ACTION_NOISE, i, noise + offset, 1);
+            normal<SPEC::ACTION_DIM>(math, *engine, Stream::NEXT_ACTION_NOISE, i, next_noise + offset, 1);
+        }
+    }
+    if constexpr (SPEC::USE_SDE) {
+        for (std::size_t k = 0; k < SPEC::LATENT_DIM; k++) {
+            normal<SPEC::ACTION_DIM>(math, *engine, Stream::NOISE_MATRIX, static_cast<std::uint32_t>(k),
+                                     noise + k * SPEC::ACTION_DIM, 1);
+        }
     }
 }

@@ -2,12 +2,13 @@
 
 #include <rl_tools/nn/layers/panel_dense/operations_cpu_simd.h>
 #include <rl_tools/nn/optimizers/torch_adam/operations_cpu_simd.h>
+#include <rl_tools/nn/torch_activation/operations_cpu_simd.h>
 #include <rl_tools/nn_models/panel_mlp/panel_mlp.h>
 
 namespace rl_tools::nn_models::panel_mlp {
     namespace dense = nn::layers::panel_dense;
     namespace adam = nn::optimizers::torch_adam;
-    using nn::activation_functions::ActivationFunction;
+    namespace torch_activation = nn::torch_activation;
 
     // What an update needs beside the gradients.
     template <typename T>
@@ -19,41 +20,75 @@ namespace rl_tools::nn_models::panel_mlp {
         T one_minus_tau;
     };
 
+    // The part of a layer's activation function that is applied in registers, and whether there is another.
     template <std::size_t LAYER, typename SPEC>
-    constexpr ActivationFunction ACTIVATION =
-        SPEC::is_head(LAYER) ? ActivationFunction::IDENTITY : ActivationFunction::RELU;
+    constexpr torch_activation::Function FUSED_ACTIVATION =
+        !SPEC::is_head(LAYER) && SPEC::ACTIVATION::FUNCTION == torch_activation::Function::RELU
+            ? torch_activation::Function::RELU
+            : torch_activation::Function::IDENTITY;
+    template <std::size_t LAYER, typename SPEC>
+    constexpr bool HAS_ACTIVATION_PASS =
+        !SPEC::is_head(LAYER) && !torch_activation::is_differentiated_by_value(SPEC::ACTIVATION::FUNCTION);
 
-    template <typename SPEC, std::size_t N_PANELS, std::size_t... LAYER>
+    template <std::size_t LAYER, bool KEEP_DERIVATIVES, typename SPEC, std::size_t N_PANELS>
+    void forward_layer(const Parameters<SPEC>& parameters, Activations<SPEC, N_PANELS>& activations, std::size_t p) {
+        constexpr std::size_t OUT = SPEC::output_dim(LAYER), SIZE = panel::SIZE<typename SPEC::T>;
+        auto* output = activations.template layer_output<LAYER>(p);
+        dense::forward<SPEC::input_dim(LAYER), OUT, FUSED_ACTIVATION<LAYER, SPEC>>(
+            parameters.layers[LAYER].weights.value, parameters.layers[LAYER].biases.value,
+            activations.template layer_input<LAYER>(p), output);
+        if constexpr (HAS_ACTIVATION_PASS<LAYER, SPEC> && KEEP_DERIVATIVES) {
+            torch_activation::activate<typename SPEC::ACTIVATION>(
+                output, activations.template layer_derivative<LAYER>(p), OUT * SIZE);
+        } else if constexpr (HAS_ACTIVATION_PASS<LAYER, SPEC>) {
+            torch_activation::activate<typename SPEC::ACTIVATION>(output, OUT * SIZE);
+        }
+    }
+
+    template <bool KEEP_DERIVATIVES, typename SPEC, std::size_t N_PANELS, std::size_t... LAYER>
     void forward(const Parameters<SPEC>& parameters, Activations<SPEC, N_PANELS>& activations, std::size_t p,
                  std::index_sequence<LAYER...>) {
-        (dense::forward<SPEC::input_dim(LAYER), SPEC::output_dim(LAYER), ACTIVATION<LAYER, SPEC>>(
-             parameters.layers[LAYER].weights.value, parameters.layers[LAYER].biases.value,
-             activations.template layer_input<LAYER>(p), activations.template layer_output<LAYER>(p)),
-         ...);
+        (forward_layer<LAYER, KEEP_DERIVATIVES>(parameters, activations, p), ...);
     }
 
     // output[OUTPUT_DIM][:] of panel `p` from input[INPUT_DIM][:], keeping what the backward pass needs.
     template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS>
     void forward(devices::CPU_SIMD<DEVICE_SPEC>&, const Parameters<SPEC>& parameters,
                  Activations<SPEC, N_PANELS>& activations, std::size_t p) {
-        forward(parameters, activations, p, std::make_index_sequence<SPEC::N_LAYERS>{});
+        forward<true>(parameters, activations, p, std::make_index_sequence<SPEC::N_LAYERS>{});
+    }
+
+    // The same where no backward pass follows.
+    template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS>
+    void evaluate(devices::CPU_SIMD<DEVICE_SPEC>&, const Parameters<SPEC>& parameters,
+                  Activations<SPEC, N_PANELS>& activations, std::size_t p) {
+        forward<false>(parameters, activations, p, std::make_index_sequence<SPEC::N_LAYERS>{});
+    }
+
+    template <std::size_t LAYER, typename SPEC>
+    void forward_sample_layer(const Parameters<SPEC>& parameters, Activations<SPEC, 1>& activations) {
+        constexpr std::size_t OUT = SPEC::output_dim(LAYER);
+        auto* output = activations.template layer_output<LAYER>(0);
+        dense::forward_sample<SPEC::input_dim(LAYER), OUT, FUSED_ACTIVATION<LAYER, SPEC>>(
+            parameters.layers[LAYER].weights.value, parameters.layers[LAYER].biases.value,
+            activations.template layer_input<LAYER>(0), output);
+        if constexpr (HAS_ACTIVATION_PASS<LAYER, SPEC>) {
+            torch_activation::activate<typename SPEC::ACTIVATION>(output, OUT);
+        }
     }
 
     template <typename SPEC, std::size_t... LAYER>
     void forward_sample(const Parameters<SPEC>& parameters, Activations<SPEC, 1>& activations,
                         std::index_sequence<LAYER...>) {
-        (dense::forward_sample<SPEC::input_dim(LAYER), SPEC::output_dim(LAYER), ACTIVATION<LAYER, SPEC>>(
-             parameters.layers[LAYER].weights.value, parameters.layers[LAYER].biases.value,
-             activations.template layer_input<LAYER>(0), activations.template layer_output<LAYER>(0)),
-         ...);
+        (forward_sample_layer<LAYER>(parameters, activations), ...);
     }
 
-    // The same for a single sample, feature behind feature at the beginning of input and layers. Each head begins where
-    // its panel would.
+    // The same for a single sample and the trained layers, feature behind feature at the beginning of input and layers.
+    // Each head begins where its panel would.
     template <typename DEVICE_SPEC, typename SPEC>
     void forward_sample(devices::CPU_SIMD<DEVICE_SPEC>&, const Parameters<SPEC>& parameters,
                         Activations<SPEC, 1>& activations) {
-        forward_sample(parameters, activations, std::make_index_sequence<SPEC::N_LAYERS>{});
+        forward_sample(parameters, activations, std::make_index_sequence<SPEC::N_TRAINED_LAYERS>{});
     }
 
     // Here and below: without hidden layers there is nothing to do, and g++ complains of unused parameters.
@@ -73,9 +108,17 @@ namespace rl_tools::nn_models::panel_mlp {
         transpose_inputs(activations, p, transposed, std::make_index_sequence<SPEC::N_HIDDEN>{});
     }
 
-    template <std::size_t LAYER, typename SPEC, std::size_t N_PANELS, std::size_t N_GRADIENT_PANELS>
+    // A type of its own rather than a lambda, so that layers of equal shape share their code.
+    template <typename T>
+    struct NoOtherGradient {
+        RL_TOOLS_INLINE panel::Line<T> operator()(std::size_t) const { return dense::constant_line(T{0}); }
+    };
+
+    template <std::size_t LAYER, typename SPEC, std::size_t N_PANELS, std::size_t N_GRADIENT_PANELS,
+              typename OTHER_GRADIENT>
     void backward_layer(TransposedWeights<SPEC>& transposed, Activations<SPEC, N_PANELS>& activations, std::size_t p,
-                        Activations<SPEC, N_GRADIENT_PANELS>& gradients, std::size_t gradient_p) {
+                        Gradients<SPEC, N_GRADIENT_PANELS>& gradients, std::size_t gradient_p,
+                        [[maybe_unused]] OTHER_GRADIENT other_gradient) {
         using TRANSPOSED = TransposedWeights<SPEC>;
         constexpr std::size_t FIRST = TRANSPOSED::first_column(LAYER);
         constexpr std::size_t N_COLUMNS = TRANSPOSED::n_columns(LAYER);
@@ -83,24 +126,35 @@ namespace rl_tools::nn_models::panel_mlp {
         constexpr bool READS_INPUT = LAYER == 0 || SPEC::N_HIDDEN == 0;
         if constexpr (N_COLUMNS > 0) {
             // All heads at once: their gradients lie one behind the other, as do their rows of W^T.
-            dense::backward_input<N_COLUMNS, D_Y_DIM, TRANSPOSED::row_dim(LAYER),
-                                  READS_INPUT ? ActivationFunction::IDENTITY : ActivationFunction::RELU>(
-                transposed.template layer<LAYER>(), gradients.template layer_output<LAYER>(gradient_p),
-                activations.template layer_input<LAYER>(p),
-                gradients.template layer_input<LAYER>(gradient_p) + FIRST * panel::SIZE<typename SPEC::T>);
+            const auto* d_y = gradients.template layer_output<LAYER>(gradient_p);
+            auto* d_x = gradients.template layer_input<LAYER>(gradient_p) + FIRST * panel::SIZE<typename SPEC::T>;
+            if constexpr (READS_INPUT) {
+                dense::backward_input<N_COLUMNS, D_Y_DIM, TRANSPOSED::row_dim(LAYER),
+                                      torch_activation::Function::IDENTITY>(transposed.template layer<LAYER>(), d_y,
+                                                                            activations.template layer_input<LAYER>(p),
+                                                                            d_x, other_gradient);
+            } else {
+                dense::backward_input<N_COLUMNS, D_Y_DIM, TRANSPOSED::row_dim(LAYER), SPEC::ACTIVATION::FUNCTION>(
+                    transposed.template layer<LAYER>(), d_y, activations.template layer_derivative<LAYER - 1>(p), d_x,
+                    other_gradient);
+            }
         }
         if constexpr (!READS_INPUT) {
-            backward_layer<LAYER - 1>(transposed, activations, p, gradients, gradient_p);
+            backward_layer<LAYER - 1>(transposed, activations, p, gradients, gradient_p,
+                                      NoOtherGradient<typename SPEC::T>{});
         }
     }
 
     // The gradients of panel `p` with respect to all hidden layers and to the last INPUT_GRADIENT_DIM inputs,
     // from that with respect to the output. `gradient_p` is the panel of `gradients` they are kept in.
-    template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS, std::size_t N_GRADIENT_PANELS>
+    // `other_gradient(feature)` is what the features that the heads read receive from elsewhere.
+    template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS, std::size_t N_GRADIENT_PANELS,
+              typename OTHER_GRADIENT = NoOtherGradient<typename SPEC::T>>
     void backward(devices::CPU_SIMD<DEVICE_SPEC>&, TransposedWeights<SPEC>& transposed,
                   Activations<SPEC, N_PANELS>& activations, std::size_t p,
-                  Activations<SPEC, N_GRADIENT_PANELS>& gradients, std::size_t gradient_p) {
-        backward_layer<SPEC::N_HIDDEN>(transposed, activations, p, gradients, gradient_p);
+                  Gradients<SPEC, N_GRADIENT_PANELS>& gradients, std::size_t gradient_p,
+                  OTHER_GRADIENT other_gradient = {}) {
+        backward_layer<SPEC::N_HIDDEN>(transposed, activations, p, gradients, gradient_p, other_gradient);
     }
 
     template <std::size_t LAYER, typename SPEC, std::size_t N_PANELS>
@@ -111,9 +165,9 @@ namespace rl_tools::nn_models::panel_mlp {
         const T* lanes[SIZE];
         for (std::size_t lane = 0; lane < SIZE; lane++) {
             const std::uint32_t sample = samples[lane < n_samples ? lane : 0];
-            lanes[lane] = source.template layer_output<LAYER>(sample / SIZE) + sample % SIZE;
+            lanes[lane] = source.template layer_derivative<LAYER>(sample / SIZE) + sample % SIZE;
         }
-        T* row = target.template layer_output<LAYER>(0);
+        T* row = target.template layer_derivative<LAYER>(0);
         for (std::size_t feature = 0; feature < SPEC::output_dim(LAYER); feature++, row += SIZE) {
             for (std::size_t lane = 0; lane < SIZE; lane++) {
                 row[lane] = lanes[lane][feature * SIZE];
@@ -122,18 +176,18 @@ namespace rl_tools::nn_models::panel_mlp {
     }
 
     template <typename SPEC, std::size_t N_PANELS, std::size_t... LAYER>
-    void gather_hidden([[maybe_unused]] Activations<SPEC, N_PANELS>& source,
-                       [[maybe_unused]] const std::uint32_t* samples, [[maybe_unused]] std::size_t n_samples,
-                       [[maybe_unused]] Activations<SPEC, 1>& target, std::index_sequence<LAYER...>) {
+    void gather_derivatives([[maybe_unused]] Activations<SPEC, N_PANELS>& source,
+                            [[maybe_unused]] const std::uint32_t* samples, [[maybe_unused]] std::size_t n_samples,
+                            [[maybe_unused]] Activations<SPEC, 1>& target, std::index_sequence<LAYER...>) {
         (gather_layer<LAYER>(source, samples, n_samples, target), ...);
     }
 
-    // Collects the hidden layers of `n_samples` samples, one panel at most, from wherever in the batch they are; lanes
-    // behind them repeat the first.
+    // Collects what the backward pass reads of `n_samples` samples, one panel at most, from wherever in the batch they
+    // are; lanes behind them repeat the first.
     template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS>
-    void gather_hidden(devices::CPU_SIMD<DEVICE_SPEC>&, Activations<SPEC, N_PANELS>& source,
-                       const std::uint32_t* samples, std::size_t n_samples, Activations<SPEC, 1>& target) {
-        gather_hidden(source, samples, n_samples, target, std::make_index_sequence<SPEC::N_HIDDEN>{});
+    void gather_derivatives(devices::CPU_SIMD<DEVICE_SPEC>&, Activations<SPEC, N_PANELS>& source,
+                            const std::uint32_t* samples, std::size_t n_samples, Activations<SPEC, 1>& target) {
+        gather_derivatives(source, samples, n_samples, target, std::make_index_sequence<SPEC::N_HIDDEN>{});
     }
 
     template <std::size_t LAYER, typename SPEC>
@@ -160,8 +214,8 @@ namespace rl_tools::nn_models::panel_mlp {
         transpose(parameters, transposed, std::make_index_sequence<SPEC::N_LAYERS>{});
     }
 
-    // An update is split into tasks of SIZE rows of one hidden layer each, or of one head. Rows rather than columns,
-    // as a row's weights and moments lie one behind the other.
+    // An update is split into tasks of SIZE rows of one hidden layer each, or of one trained head. Rows rather than
+    // columns, as a row's weights and moments lie one behind the other.
     template <typename SPEC>
     constexpr std::size_t n_update_tasks(std::size_t layer) {
         return SPEC::is_head(layer) ? 1 : dense::n_blocks(SPEC::output_dim(layer), panel::SIZE<typename SPEC::T>);
@@ -169,7 +223,7 @@ namespace rl_tools::nn_models::panel_mlp {
     template <typename SPEC>
     constexpr std::size_t n_update_tasks() {
         std::size_t sum = 0;
-        for (std::size_t layer = 0; layer < SPEC::N_LAYERS; layer++) {
+        for (std::size_t layer = 0; layer < SPEC::N_TRAINED_LAYERS; layer++) {
             sum += n_update_tasks<SPEC>(layer);
         }
         return sum;
@@ -178,17 +232,23 @@ namespace rl_tools::nn_models::panel_mlp {
     template <typename T>
     void apply(const UpdateRule<T>& rule, const T* gradients, const adam::Parameter<T>& parameter,
                const adam::Parameter<T>* target, std::size_t offset, std::size_t n) {
-        T* value = parameter.value + offset;
-        adam::update(rule.step, gradients, value, parameter.exp_avg + offset, parameter.exp_avg_sq + offset, n);
+        adam::update(rule.step, gradients, parameter, offset, n);
         if (rule.polyak) {
-            adam::polyak(rule.tau, rule.one_minus_tau, value, target->value + offset, n);
+            adam::polyak(rule.tau, rule.one_minus_tau, parameter.value + offset, target->value + offset, n);
         }
     }
+
+    struct SameInput {
+        template <typename LINE>
+        RL_TOOLS_INLINE LINE operator()(const LINE& x) const {
+            return x;
+        }
+    };
 
     template <std::size_t LAYER, std::size_t ROWS, typename SPEC, std::size_t N_PANELS>
     void update_rows(const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters, Parameters<SPEC>* target,
                      TransposedWeights<SPEC>& transposed_weights, Activations<SPEC, N_PANELS>& activations,
-                     TransposedInputs<SPEC, N_PANELS>& transposed_inputs, Activations<SPEC, N_PANELS>& gradients,
+                     TransposedInputs<SPEC, N_PANELS>& transposed_inputs, Gradients<SPEC, N_PANELS>& gradients,
                      UpdateScratch<SPEC>& scratch, std::size_t first_row) {
         constexpr std::size_t IN = SPEC::input_dim(LAYER);
         constexpr std::size_t D_Y_DIM = SPEC::is_head(LAYER) ? SPEC::OUTPUT_DIM : SPEC::output_dim(LAYER);
@@ -198,7 +258,7 @@ namespace rl_tools::nn_models::panel_mlp {
 
         if constexpr (SPEC::is_head(LAYER)) {
             dense::weight_gradient_of_few_rows<IN, ROWS, D_Y_DIM, N_PANELS>(
-                d_y, activations.template layer_input<LAYER>(0), scratch.weights);
+                d_y, activations.template layer_input<LAYER>(0), scratch.weights, SameInput{});
         } else {
             dense::weight_gradient<IN, ROWS, D_Y_DIM, N_PANELS>(d_y, transposed_inputs.template layer<LAYER>(),
                                                                 scratch.weights);
@@ -247,17 +307,17 @@ namespace rl_tools::nn_models::panel_mlp {
     void update(devices::CPU_SIMD<DEVICE_SPEC>&, const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters,
                 Parameters<SPEC>* target, TransposedWeights<SPEC>& transposed_weights,
                 Activations<SPEC, N_PANELS>& activations, TransposedInputs<SPEC, N_PANELS>& transposed_inputs,
-                Activations<SPEC, N_PANELS>& gradients, UpdateScratch<SPEC>& scratch, std::size_t task) {
-        update(std::make_index_sequence<SPEC::N_LAYERS>{}, rule, parameters, task, target, transposed_weights,
+                Gradients<SPEC, N_PANELS>& gradients, UpdateScratch<SPEC>& scratch, std::size_t task) {
+        update(std::make_index_sequence<SPEC::N_TRAINED_LAYERS>{}, rule, parameters, task, target, transposed_weights,
                activations, transposed_inputs, gradients, scratch);
     }
 
     // Torch counts the steps of each parameter on its own.
     template <typename SPEC>
     void count_step(Parameters<SPEC>& parameters) {
-        for (auto& layer : parameters.layers) {
-            *layer.weights.step += 1;
-            *layer.biases.step += 1;
+        for (std::size_t i = 0; i < SPEC::N_TRAINED_LAYERS; i++) {
+            *parameters.layers[i].weights.step += 1;
+            *parameters.layers[i].biases.step += 1;
         }
     }
 }

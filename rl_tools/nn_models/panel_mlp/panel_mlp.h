@@ -1,26 +1,31 @@
 #pragma once
-// A multilayer perceptron over panels: hidden ReLU layers, then one or more linear heads that read the last
-// of them (the actor's mean and log standard deviation; the critic's value). Its parameters live in torch's
-// memory.
+// A multilayer perceptron over panels: hidden layers with one activation function, then one or more linear heads
+// that read the last of them (the actor's mean and log standard deviation; the critic's value). Its parameters live
+// in torch's memory.
 
 #include <utility>
 
 #include <rl_tools/containers/panel/panel.h>
 #include <rl_tools/nn/optimizers/torch_adam/torch_adam.h>
+#include <rl_tools/nn/torch_activation/torch_activation.h>
 
 namespace rl_tools::nn_models::panel_mlp {
-    // `INPUT_GRADIENT_DIM` counts the last inputs whose gradient is needed: the actions of a critic.
-    template <typename T_T, std::size_t T_INPUT_DIM, typename T_HIDDEN_DIMS, std::size_t T_N_HEADS,
-              std::size_t T_HEAD_DIM, std::size_t T_INPUT_GRADIENT_DIM>
+    // `INPUT_GRADIENT_DIM` counts the last inputs whose gradient is needed: the actions of a critic. `N_TRAINED_HEADS`
+    // counts the first heads that have an optimiser: the weights of the others belong to somebody else.
+    template <typename T_T, typename T_ACTIVATION, std::size_t T_INPUT_DIM, typename T_HIDDEN_DIMS,
+              std::size_t T_N_HEADS, std::size_t T_HEAD_DIM, std::size_t T_INPUT_GRADIENT_DIM,
+              std::size_t T_N_TRAINED_HEADS = T_N_HEADS>
     struct Specification;
 
-    template <typename T_T, std::size_t T_INPUT_DIM, std::size_t... T_HIDDEN_DIMS, std::size_t T_N_HEADS,
-              std::size_t T_HEAD_DIM, std::size_t T_INPUT_GRADIENT_DIM>
-    struct Specification<T_T, T_INPUT_DIM, std::index_sequence<T_HIDDEN_DIMS...>, T_N_HEADS, T_HEAD_DIM,
-                         T_INPUT_GRADIENT_DIM> {
+    template <typename T_T, typename T_ACTIVATION, std::size_t T_INPUT_DIM, std::size_t... T_HIDDEN_DIMS,
+              std::size_t T_N_HEADS, std::size_t T_HEAD_DIM, std::size_t T_INPUT_GRADIENT_DIM,
+              std::size_t T_N_TRAINED_HEADS>
+    struct Specification<T_T, T_ACTIVATION, T_INPUT_DIM, std::index_sequence<T_HIDDEN_DIMS...>, T_N_HEADS, T_HEAD_DIM,
+                         T_INPUT_GRADIENT_DIM, T_N_TRAINED_HEADS> {
         static_assert(T_INPUT_DIM > 0 && T_N_HEADS > 0 && T_HEAD_DIM > 0 && ((T_HIDDEN_DIMS > 0) && ...));
-        static_assert(T_INPUT_GRADIENT_DIM <= T_INPUT_DIM);
+        static_assert(T_INPUT_GRADIENT_DIM <= T_INPUT_DIM && T_N_TRAINED_HEADS <= T_N_HEADS);
         using T = T_T;
+        using ACTIVATION = T_ACTIVATION;
         static constexpr std::size_t INPUT_DIM = T_INPUT_DIM;
         static constexpr std::size_t INPUT_GRADIENT_DIM = T_INPUT_GRADIENT_DIM;
         static constexpr std::size_t N_HIDDEN = sizeof...(T_HIDDEN_DIMS);
@@ -29,6 +34,7 @@ namespace rl_tools::nn_models::panel_mlp {
         static constexpr std::size_t OUTPUT_DIM = N_HEADS * HEAD_DIM;
         // Layers are numbered from the input: the hidden ones, then the heads.
         static constexpr std::size_t N_LAYERS = N_HIDDEN + N_HEADS;
+        static constexpr std::size_t N_TRAINED_LAYERS = N_HIDDEN + T_N_TRAINED_HEADS;
 
       private:
         static constexpr std::size_t WIDTHS[] = {INPUT_DIM, T_HIDDEN_DIMS...};
@@ -72,9 +78,9 @@ namespace rl_tools::nn_models::panel_mlp {
         Layer layers[SPEC::N_LAYERS];
     };
 
-    // The forward pass of `N_PANELS` panels, or the gradients with respect to its values.
+    // A number for each input, hidden unit and output, of `N_PANELS` panels.
     template <typename T_SPEC, std::size_t T_N_PANELS>
-    struct Activations {
+    struct Layers {
         using SPEC = T_SPEC;
         using T = typename SPEC::T;
         static constexpr std::size_t N_PANELS = T_N_PANELS;
@@ -104,6 +110,35 @@ namespace rl_tools::nn_models::panel_mlp {
                 return output(p) + (LAYER - SPEC::N_HIDDEN) * SPEC::HEAD_DIM * SIZE;
             } else {
                 return hidden_panels + (N_PANELS * SPEC::hidden_offset(LAYER) + p * SPEC::output_dim(LAYER)) * SIZE;
+            }
+        }
+    };
+
+    // The gradients with respect to the values of a forward pass.
+    template <typename SPEC, std::size_t N_PANELS>
+    using Gradients = Layers<SPEC, N_PANELS>;
+
+    // The values of a forward pass, and what the backward pass needs beside them.
+    template <typename T_SPEC, std::size_t T_N_PANELS>
+    struct Activations : Layers<T_SPEC, T_N_PANELS> {
+        using SPEC = T_SPEC;
+        using T = typename SPEC::T;
+        static constexpr bool HAS_DERIVATIVES =
+            SPEC::N_HIDDEN > 0 && !nn::torch_activation::is_differentiated_by_value(SPEC::ACTIVATION::FUNCTION);
+        static constexpr std::size_t SIZE = panel::SIZE<T>;
+
+        alignas(panel::ALIGNMENT) T derivative_panels[HAS_DERIVATIVES ? T_N_PANELS * SPEC::HIDDEN_SUM * SIZE : 1];
+
+        // What a hidden layer's part of the backward pass reads: derivatives of the activation function, or the
+        // layer's output where that says enough.
+        template <std::size_t LAYER>
+        T* layer_derivative(std::size_t p) {
+            static_assert(!SPEC::is_head(LAYER));
+            if constexpr (HAS_DERIVATIVES) {
+                return derivative_panels +
+                       (T_N_PANELS * SPEC::hidden_offset(LAYER) + p * SPEC::output_dim(LAYER)) * SIZE;
+            } else {
+                return this->template layer_output<LAYER>(p);
             }
         }
     };

@@ -8,7 +8,14 @@
 
 namespace rl_tools::random::philox {
     // Independent uses of the same key.
-    enum class Stream : std::uint32_t { TRANSITION, ACTION_NOISE, NEXT_ACTION_NOISE, EXPLORATION_NOISE };
+    enum class Stream : std::uint32_t {
+        TRANSITION,
+        ACTION_NOISE,
+        NEXT_ACTION_NOISE,
+        EXPLORATION_NOISE,
+        NOISE_MATRIX,
+        EXPLORATION_MATRIX
+    };
 
     struct Engine {
         std::uint64_t key;

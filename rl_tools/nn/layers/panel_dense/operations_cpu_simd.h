@@ -1,18 +1,19 @@
 #pragma once
-// A dense layer y = f(W x + b) on one panel, and its gradients. W is torch's: [OUT][IN], row-major.
+// A dense layer y = f(W x + b) on one panel, and its gradients. W is torch's: [OUT][IN], row-major. f is ReLU or the
+// identity; any other function is applied to a finished layer.
 
 #include <rl_tools/containers/panel/operations_cpu_simd.h>
 #include <rl_tools/containers/panel/transpose.h>
-#include <rl_tools/nn/activation_functions.h>
+#include <rl_tools/nn/torch_activation/torch_activation.h>
 
 namespace rl_tools::nn::layers::panel_dense {
-    using activation_functions::ActivationFunction;
     using panel::Line;
+    using torch_activation::Function;
 
-    template <ActivationFunction F, typename T>
+    template <Function F, typename T>
     RL_TOOLS_INLINE Line<T> activation(Line<T> line) {
-        static_assert(F == ActivationFunction::RELU || F == ActivationFunction::IDENTITY);
-        if constexpr (F == ActivationFunction::RELU) {
+        static_assert(F == Function::RELU || F == Function::IDENTITY);
+        if constexpr (F == Function::RELU) {
             for (auto& vector : line.vectors) {
                 vector = utils::simd::relu<T>(vector);
             }
@@ -30,7 +31,7 @@ namespace rl_tools::nn::layers::panel_dense {
     }
 
     // y[OUT][:] = f(W[OUT][IN] x[IN][:] + b[OUT])
-    template <std::size_t IN, std::size_t OUT, ActivationFunction F, typename T>
+    template <std::size_t IN, std::size_t OUT, Function F, typename T>
     RL_TOOLS_NOINLINE void forward(const T* weights, const T* biases, const T* x, T* y) {
         panel::multiply<T, OUT, IN, IN>(
             weights, x, 1, 0, [biases](std::size_t row) { return constant_line(biases[row]); },
@@ -40,7 +41,7 @@ namespace rl_tools::nn::layers::panel_dense {
     }
 
     // W[ROWS][IN] x[IN] + b[ROWS], the sums of several rows at a time so that none waits for itself.
-    template <std::size_t IN, std::size_t ROWS, ActivationFunction F, typename T>
+    template <std::size_t IN, std::size_t ROWS, Function F, typename T>
     RL_TOOLS_INLINE void forward_sample_rows(const T* weights, const T* biases, const T* x, T* y) {
         constexpr std::size_t LANES = utils::simd::LANES<T>;
         constexpr std::size_t N_VECTORISED = IN / LANES * LANES;
@@ -56,12 +57,12 @@ namespace rl_tools::nn::layers::panel_dense {
             for (std::size_t k = N_VECTORISED; k < IN; k++) {
                 sum += weights[row * IN + k] * x[k];
             }
-            y[row] = F == ActivationFunction::RELU && sum < 0 ? T{0} : sum;
+            y[row] = F == Function::RELU && sum < 0 ? T{0} : sum;
         }
     }
 
     // y[OUT] = f(W[OUT][IN] x[IN] + b[OUT]) for a single sample.
-    template <std::size_t IN, std::size_t OUT, ActivationFunction F, typename T>
+    template <std::size_t IN, std::size_t OUT, Function F, typename T>
     RL_TOOLS_NOINLINE void forward_sample(const T* weights, const T* biases, const T* x, T* y) {
         constexpr std::size_t ROWS = 4;
         constexpr std::size_t REST = OUT % ROWS;
@@ -74,18 +75,22 @@ namespace rl_tools::nn::layers::panel_dense {
         }
     }
 
-    // d_x[IN][:] = W^T[IN][OUT] d_y[OUT][:], through the ReLU that made x. `TRANSPOSED_DIM` elements lie between two
-    // rows of W^T.
-    template <std::size_t IN, std::size_t OUT, std::size_t TRANSPOSED_DIM, ActivationFunction F_BELOW, typename T>
-    RL_TOOLS_NOINLINE void backward_input(const T* transposed_weights, const T* d_y, const T* x, T* d_x) {
-        static_assert(F_BELOW == ActivationFunction::RELU || F_BELOW == ActivationFunction::IDENTITY);
+    // d_x[IN][:] = W^T[IN][OUT] d_y[OUT][:] + other_gradient(IN), through the function that made x: by way of x itself
+    // for ReLU, of the function's derivatives for others. `TRANSPOSED_DIM` elements lie between two rows of W^T.
+    template <std::size_t IN, std::size_t OUT, std::size_t TRANSPOSED_DIM, Function F_BELOW, typename T,
+              typename OTHER_GRADIENT>
+    RL_TOOLS_NOINLINE void backward_input(const T* transposed_weights, const T* d_y, const T* x_or_derivative, T* d_x,
+                                          OTHER_GRADIENT other_gradient) {
         panel::multiply<T, IN, OUT, TRANSPOSED_DIM>(
-            transposed_weights, d_y, 1, 0, [](std::size_t) { return constant_line(T{0}); },
-            [x, d_x](std::size_t row, Line<T> line) {
-                if constexpr (F_BELOW == ActivationFunction::RELU) {
-                    const Line<T> y = panel::load_line(x + row * panel::SIZE<T>);
+            transposed_weights, d_y, 1, 0, other_gradient, [x_or_derivative, d_x](std::size_t row, Line<T> line) {
+                if constexpr (F_BELOW != Function::IDENTITY) {
+                    const Line<T> below = panel::load_line(x_or_derivative + row * panel::SIZE<T>);
                     for (std::size_t v = 0; v < panel::VECTORS<T>; v++) {
-                        line.vectors[v] = utils::simd::relu_gradient<T>(y.vectors[v], line.vectors[v]);
+                        if constexpr (F_BELOW == Function::RELU) {
+                            line.vectors[v] = utils::simd::relu_gradient<T>(below.vectors[v], line.vectors[v]);
+                        } else {
+                            line.vectors[v] = line.vectors[v] * below.vectors[v];
+                        }
                     }
                 }
                 panel::store_line(d_x + row * panel::SIZE<T>, line);
@@ -125,10 +130,10 @@ namespace rl_tools::nn::layers::panel_dense {
         }
     }
 
-    // The same for a layer of few rows, straight from the panels of x: transposing them would cost more than the
-    // products.
-    template <std::size_t IN, std::size_t ROWS, std::size_t D_Y_DIM, std::size_t N_PANELS, typename T>
-    RL_TOOLS_NOINLINE void weight_gradient_of_few_rows(const T* d_y, const T* x, T* d_weights) {
+    // The same for a layer of few rows that reads `input(x)`, straight from the panels of x: transposing them would
+    // cost more than the products.
+    template <std::size_t IN, std::size_t ROWS, std::size_t D_Y_DIM, std::size_t N_PANELS, typename T, typename INPUT>
+    RL_TOOLS_NOINLINE void weight_gradient_of_few_rows(const T* d_y, const T* x, T* d_weights, INPUT input) {
         constexpr std::size_t SIZE = panel::SIZE<T>;
         constexpr std::size_t GROUP = 4;  // sums that are added up at the same time
         static_assert(SIZE % GROUP == 0);
@@ -148,7 +153,8 @@ namespace rl_tools::nn::layers::panel_dense {
                     for (std::size_t p = 0; p < N_PANELS; p++) {
                         const Line<T> d_line = panel::load_line(d_y + (p * D_Y_DIM + row) * SIZE);
                         for (std::size_t i = 0; i < GROUP; i++) {
-                            panel::multiply_accumulate(sum[i], d_line, panel::load_line(feature[i] + p * IN * SIZE));
+                            panel::multiply_accumulate(sum[i], d_line,
+                                                       input(panel::load_line(feature[i] + p * IN * SIZE)));
                         }
                     }
                     for (std::size_t i = 0; i < GROUP; i++) {

@@ -4,6 +4,8 @@
 // a fixed order, so the bits depend neither on the number of threads nor on which thread did what.
 
 #include <rl_tools/nn_models/panel_mlp/operations_cpu_simd.h>
+#include <rl_tools/rl/algorithms/sb3_sac/distributions/squashed_gaussian/operations_cpu_simd.h>
+#include <rl_tools/rl/algorithms/sb3_sac/distributions/state_dependent_noise/operations_cpu_simd.h>
 #include <rl_tools/rl/algorithms/sb3_sac/sb3_sac.h>
 #include <rl_tools/rl/components/sb3_replay_buffer/operations_generic.h>
 
@@ -26,63 +28,47 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         return log_value ? std::exp(*log_value) : static_cast<T>(parameters.entropy_coefficient);
     }
 
-    template <typename DEVICE_SPEC, typename T>
-    T clip_log_std(const devices::CPU_SIMD<DEVICE_SPEC>& device, T log_std) {
-        return math::clamp(device.math, log_std, LOG_STD_MIN<T>, LOG_STD_MAX<T>);
-    }
-
-    // a = tanh(u), u = mean + sigma epsilon, sigma = exp(clip(log_std))
-    // log pi = sum over dimensions of -(u - mean)^2 / (2 sigma^2) - log sigma - log(2 pi) / 2 - log(1 - a^2 +
-    // 1e-6)
-    //
-    // `output` is the actor's: means, then log standard deviations, [2 ACTION_DIM][SIZE].
-    template <typename DEVICE_SPEC, typename SPEC>
-    void sample_action(devices::CPU_SIMD<DEVICE_SPEC>& device, const typename SPEC::T* output,
-                       SquashedGaussian<SPEC>& policy) {
-        using T = typename SPEC::T;
-        constexpr std::size_t SIZE = SPEC::SIZE, N = SPEC::ACTION_DIM * SIZE;
-        const T half_log_two_pi = T(0.91893853320467274178);
-        for (std::size_t lane = 0; lane < SIZE; lane++) {
-            policy.log_probability[lane] = 0;
-        }
-        for (std::size_t i = 0; i < N; i++) {
-            const T mean = output[i];
-            const T log_std = clip_log_std(device, output[N + i]);
-            const T sigma = math::exp(device.math, log_std);
-            const T u = mean + sigma * policy.noise[i];
-            const T deviation = u - mean;
-            const T action = math::tanh(device.math, u);
-            policy.standard_deviation[i] = sigma;
-            policy.deviation[i] = deviation;
-            policy.action[i] = action;
-            policy.log_probability[i % SIZE] += -(deviation * deviation) / (T(2) * sigma * sigma) - log_std -
-                                                half_log_two_pi -
-                                                math::log(device.math, T(1) - action * action + SQUASH_EPSILON<T>);
-        }
-    }
-
-    // The gradient of mean(alpha log pi - Q) over the batch with respect to the actor's output, from that of
-    // mean(-Q) with respect to the action. Torch differentiates log pi along u and along mean and sigma; the
-    // parts that cancel exactly are left out, those that cancel only up to rounding are kept.
+    // To be called once: with gSDE the weights of the actor's last head lie in the workspace.
     template <typename SPEC>
-    void sample_action_gradient(typename SPEC::T entropy_coefficient, const typename SPEC::T* output,
-                                const SquashedGaussian<SPEC>& policy, const typename SPEC::T* d_action,
-                                std::size_t n_samples, typename SPEC::T* d_output) {
-        using T = typename SPEC::T;
-        constexpr std::size_t SIZE = SPEC::SIZE, N = SPEC::ACTION_DIM * SIZE;
-        const T d_log_probability = entropy_coefficient / static_cast<T>(SPEC::BATCH_SIZE);
-        for (std::size_t i = 0; i < N; i++) {
-            const T action = policy.action[i], sigma = policy.standard_deviation[i];
-            const T one_minus_square = T(1) - action * action;
-            const T d_u = (d_action[i] + d_log_probability * T(2) * action / (one_minus_square + SQUASH_EPSILON<T>)) *
-                          one_minus_square;
-            const T z = policy.deviation[i] / sigma;
-            const T d_log_std = d_u * sigma * policy.noise[i] + d_log_probability * (z * (z - policy.noise[i]) - T(1));
-            const T log_std = output[N + i];
-            const bool is_padding = i % SIZE >= n_samples;
-            const bool is_clipped = log_std < LOG_STD_MIN<T> || log_std > LOG_STD_MAX<T>;
-            d_output[i] = is_padding ? T(0) : d_u;
-            d_output[N + i] = is_padding || is_clipped ? T(0) : d_log_std;
+    void initialise([[maybe_unused]] ActorCritic<SPEC>& networks, [[maybe_unused]] Workspace<SPEC>& workspace) {
+        if constexpr (SPEC::USE_SDE) {
+            auto& matrix = workspace.noise_matrix;
+            for (auto& bias : matrix.variance_biases) {
+                bias = distributions::VARIANCE_EPSILON<typename SPEC::T>;
+            }
+            auto& noise_head = networks.actor.layers[SPEC::ACTOR::N_LAYERS - 1];
+            noise_head.weights.value = matrix.weights;
+            noise_head.biases.value = matrix.biases;
+        }
+    }
+
+    // Draws the matrix of gSDE for one gradient step. Its products with the features are the actor's last head.
+    template <typename DEVICE_SPEC, typename SPEC>
+    void sample_noise_matrix(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
+                             const philox::Engine& engine, Workspace<SPEC>& workspace) {
+        constexpr std::size_t BLOCK = 16;
+        device.thread_pool.parallel_for((SPEC::LATENT_DIM + BLOCK - 1) / BLOCK, [&](std::uint32_t task, unsigned) {
+            const std::size_t first = task * BLOCK;
+            const std::size_t end = first + BLOCK < SPEC::LATENT_DIM ? first + BLOCK : SPEC::LATENT_DIM;
+            distributions::sample_matrix(device.math, networks.state_dependent_noise, engine, first, end,
+                                         workspace.noise_matrix);
+        });
+        nn_models::panel_mlp::transpose_layer<SPEC::ACTOR::N_LAYERS - 1>(
+            networks.actor, workspace.actor_transposed_weights, 0, SPEC::ACTION_DIM);
+    }
+
+    // Draws actions for the observations of panel `p`, whose actor has been computed.
+    template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS>
+    void sample_action(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
+                       const Workspace<SPEC>& workspace,
+                       nn_models::panel_mlp::Activations<typename SPEC::ACTOR, N_PANELS>& actor, std::size_t p,
+                       typename SPEC::Distribution& policy, [[maybe_unused]] Scratch<SPEC>& scratch) {
+        if constexpr (SPEC::USE_SDE) {
+            distributions::sample_action(device, networks.state_dependent_noise, workspace.noise_matrix,
+                                         actor.template layer_input<SPEC::ACTOR::N_HIDDEN>(p), actor.output(p), policy,
+                                         scratch.state_dependent_noise);
+        } else {
+            distributions::sample_action(device, actor.output(p), policy);
         }
     }
 
@@ -105,7 +91,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     }
 
     // Samples panel `p`, computes the targets
-    //     y = r + gamma (1 - done) (min_i Q'_i(s', a') - alpha log pi(a'|s')),  a' ~ pi(s')
+    //     y = r + discount (1 - done) (min_i Q'_i(s', a') - alpha log pi(a'|s')),  a' ~ pi(s')
     // and the gradients of sum_i mean((Q_i(s, a) - y)^2) / 2; draws a ~ pi(s) for the phases to come.
     template <typename DEVICE_SPEC, typename SPEC>
     void evaluate_critics(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
@@ -121,22 +107,25 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         T* observation = workspace.actor.input(p);
         T* next_observation = local.actor.input(0);
         T* critic_input = workspace.critics[0].input(p);
-        alignas(panel::ALIGNMENT) T reward[SIZE] = {}, done[SIZE] = {};
+        components::sb3_replay_buffer::Outcome<T> outcomes[SIZE] = {};
 
         for (std::size_t lane = 0; lane < n_samples<SPEC>(p); lane++) {
             const auto sample = static_cast<std::uint32_t>(p * SIZE + lane);
-            const auto index =
-                components::sb3_replay_buffer::sample(engine, buffer.n_rows, buffer.n_environments, sample);
-            components::sb3_replay_buffer::gather<SPEC::OBSERVATION_DIM, SPEC::ACTION_DIM, SIZE>(
-                buffer, index, lane, observation, next_observation, critic_input + OBSERVATION_ROWS, reward[lane],
-                done[lane]);
-            philox::normal<SPEC::ACTION_DIM>(device.math, engine, philox::Stream::ACTION_NOISE, sample,
-                                             policy.noise + lane, SIZE);
-            philox::normal<SPEC::ACTION_DIM>(device.math, engine, philox::Stream::NEXT_ACTION_NOISE, sample,
-                                             local.policy.noise + lane, SIZE);
+            const auto index = components::sb3_replay_buffer::sample(buffer, engine, sample);
+            outcomes[lane] = components::sb3_replay_buffer::gather<SPEC::OBSERVATION_DIM, SPEC::ACTION_DIM,
+                                                                   SPEC::OBSERVATION_DIVISOR, SIZE>(
+                buffer, index, parameters.gamma, lane, observation, next_observation, critic_input + OBSERVATION_ROWS);
+            if constexpr (!SPEC::USE_SDE) {
+                philox::normal<SPEC::ACTION_DIM>(device.math, engine, philox::Stream::ACTION_NOISE, sample,
+                                                 policy.noise + lane, SIZE);
+                philox::normal<SPEC::ACTION_DIM>(device.math, engine, philox::Stream::NEXT_ACTION_NOISE, sample,
+                                                 local.policy.noise + lane, SIZE);
+            }
         }
         clear_padding<SPEC::OBSERVATION_DIM, SIZE>(next_observation, n_samples<SPEC>(p));
-        clear_padding<SPEC::ACTION_DIM, SIZE>(local.policy.noise, n_samples<SPEC>(p));
+        if constexpr (!SPEC::USE_SDE) {
+            clear_padding<SPEC::ACTION_DIM, SIZE>(local.policy.noise, n_samples<SPEC>(p));
+        }
         copy<OBSERVATION_ROWS>(observation, critic_input);
         for (std::size_t i = 1; i < SPEC::N_CRITICS; i++) {
             copy<OBSERVATION_ROWS + ACTION_ROWS>(critic_input, workspace.critics[i].input(p));
@@ -144,16 +133,16 @@ namespace rl_tools::rl::algorithms::sb3_sac {
 
         forward(device, networks.actor, workspace.actor, p);
         transpose_inputs(device, workspace.actor, p, workspace.actor_transposed_inputs);
-        sample_action(device, workspace.actor.output(p), policy);
-        forward(device, networks.actor, local.actor, 0);
-        sample_action(device, local.actor.output(0), local.policy);
+        sample_action(device, networks, workspace, workspace.actor, p, policy, scratch);
+        evaluate(device, networks.actor, local.actor, 0);
+        sample_action(device, networks, workspace, local.actor, 0, local.policy, scratch);
 
         alignas(panel::ALIGNMENT) T target[SIZE];
         for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
             auto& critic = local.critic;
             copy<OBSERVATION_ROWS>(next_observation, critic.input(0));
             copy<ACTION_ROWS>(local.policy.action, critic.input(0) + OBSERVATION_ROWS);
-            forward(device, networks.target_critics[i], critic, 0);
+            evaluate(device, networks.target_critics[i], critic, 0);
             for (std::size_t lane = 0; lane < SIZE; lane++) {
                 const T value = critic.output(0)[lane];
                 // NaN wins, as in torch.
@@ -161,8 +150,10 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             }
         }
         for (std::size_t lane = 0; lane < SIZE; lane++) {
-            target[lane] = reward[lane] + (T(1) - done[lane]) * static_cast<T>(parameters.gamma) *
-                                              (target[lane] - entropy_coefficient * local.policy.log_probability[lane]);
+            const auto& outcome = outcomes[lane];
+            target[lane] =
+                outcome.reward + (T(1) - outcome.done) * outcome.discount *
+                                     (target[lane] - entropy_coefficient * local.policy.log_probability[lane]);
             workspace.critic_loss[p * SIZE + lane] = 0;
         }
 
@@ -233,7 +224,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         using T = typename SPEC::T;
         constexpr std::size_t SIZE = SPEC::SIZE;
         auto& local = scratch.evaluation;
-        gather_hidden(device, workspace.critics[critic], samples, n_samples, local.critic);
+        gather_derivatives(device, workspace.critics[critic], samples, n_samples, local.critic);
         for (std::size_t lane = 0; lane < SIZE; lane++) {
             local.critic_gradients.output(0)[lane] = T(-1) / static_cast<T>(SPEC::BATCH_SIZE);
         }
@@ -249,12 +240,28 @@ namespace rl_tools::rl::algorithms::sb3_sac {
 
     // The gradients of mean(alpha log pi(a|s) - min_i Q_i(s, a)) in panel `p`, down to the actor's first layer.
     template <typename DEVICE_SPEC, typename SPEC>
-    void differentiate_actor(devices::CPU_SIMD<DEVICE_SPEC>& device, typename SPEC::T entropy_coefficient,
-                             Workspace<SPEC>& workspace, std::size_t p) {
-        sample_action_gradient<SPEC>(entropy_coefficient, workspace.actor.output(p), workspace.policy[p],
-                                     workspace.d_actions + p * SPEC::ACTION_DIM * SPEC::SIZE, n_samples<SPEC>(p),
-                                     workspace.actor_gradients.output(p));
-        backward(device, workspace.actor_transposed_weights, workspace.actor, p, workspace.actor_gradients, p);
+    void differentiate_actor(devices::CPU_SIMD<DEVICE_SPEC>& device, [[maybe_unused]] const ActorCritic<SPEC>& networks,
+                             typename SPEC::T entropy_coefficient, Workspace<SPEC>& workspace, std::size_t p) {
+        using T = typename SPEC::T;
+        const T d_log_probability = entropy_coefficient / static_cast<T>(SPEC::BATCH_SIZE);
+        const T* output = workspace.actor.output(p);
+        const T* d_action = workspace.d_actions + p * SPEC::ACTION_DIM * SPEC::SIZE;
+        T* d_output = workspace.actor_gradients.output(p);
+        if constexpr (SPEC::USE_SDE) {
+            T* d_variance = workspace.d_variance + p * SPEC::ACTION_DIM * SPEC::SIZE;
+            const T* latent = workspace.actor.template layer_input<SPEC::ACTOR::N_HIDDEN>(p);
+            distributions::sample_action_gradient(d_log_probability, networks.state_dependent_noise, output,
+                                                  workspace.policy[p], d_action, n_samples<SPEC>(p), d_output,
+                                                  d_variance);
+            backward(device, workspace.actor_transposed_weights, workspace.actor, p, workspace.actor_gradients, p,
+                     [&](std::size_t row) {
+                         return distributions::variance_gradient(workspace.noise_matrix, latent, d_variance, row);
+                     });
+        } else {
+            distributions::sample_action_gradient(d_log_probability, output, workspace.policy[p], d_action,
+                                                  n_samples<SPEC>(p), d_output);
+            backward(device, workspace.actor_transposed_weights, workspace.actor, p, workspace.actor_gradients, p);
+        }
     }
 
     // With the critics after their step: the gradients of the actor's loss.
@@ -282,7 +289,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                                   rest < SIZE ? rest : SIZE);
         });
         device.thread_pool.parallel_for(SPEC::N_PANELS, [&](std::uint32_t p, unsigned) {
-            differentiate_actor(device, entropy_coefficient, workspace, p);
+            differentiate_actor(device, networks, entropy_coefficient, workspace, p);
         });
     }
 
@@ -309,7 +316,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         const double loss = -static_cast<double>(*log_alpha.value) * excess;
         const T gradient = static_cast<T>(-excess);
         adam::update(adam::next_step<T>(parameters.entropy_coefficient_optimizer, *log_alpha.step), &gradient,
-                     log_alpha.value, log_alpha.exp_avg, log_alpha.exp_avg_sq, 1);
+                     log_alpha, 0, 1);
         *log_alpha.step += 1;
         return loss;
     }
@@ -345,15 +352,29 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                       Scratch<SPEC>* scratch) {
         using T = typename SPEC::T;
         constexpr std::size_t N_TASKS = nn_models::panel_mlp::n_update_tasks<typename SPEC::ACTOR>();
+        constexpr std::size_t N_NOISE_TASKS = SPEC::USE_SDE ? 1 : 0;
         const double n_steps = *networks.actor.layers[0].weights.step;
         const nn_models::panel_mlp::UpdateRule<T> rule = {adam::next_step<T>(parameters.actor_optimizer, n_steps),
                                                           !is_last, false, T(0), T(0)};
-        device.thread_pool.parallel_for(N_TASKS, [&](std::uint32_t task, unsigned thread) {
+        device.thread_pool.parallel_for(N_NOISE_TASKS + N_TASKS, [&](std::uint32_t task, unsigned thread) {
+            if constexpr (SPEC::USE_SDE) {
+                if (task == 0) {
+                    distributions::update_log_std<SPEC::N_PANELS>(
+                        rule.step, networks.state_dependent_noise, workspace.noise_matrix,
+                        workspace.actor.template layer_input<SPEC::ACTOR::N_HIDDEN>(0),
+                        workspace.actor_gradients.output(0), workspace.d_variance,
+                        scratch[thread].state_dependent_noise);
+                    return;
+                }
+            }
             update(device, rule, networks.actor, decltype(&networks.actor){nullptr}, workspace.actor_transposed_weights,
                    workspace.actor, workspace.actor_transposed_inputs, workspace.actor_gradients,
-                   scratch[thread].actor_update, task);
+                   scratch[thread].actor_update, task - N_NOISE_TASKS);
         });
         count_step(networks.actor);
+        if constexpr (SPEC::USE_SDE) {
+            *networks.state_dependent_noise.log_std.step += 1;
+        }
     }
 
     // To be called before the first of several steps: nothing is known of what happened to the weights since.
@@ -380,6 +401,9 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         const T alpha = entropy_coefficient(networks, parameters);
         losses.entropy_coefficient = static_cast<double>(alpha);
 
+        if constexpr (SPEC::USE_SDE) {
+            sample_noise_matrix(device, networks, engine, workspace);
+        }
         device.thread_pool.parallel_for(SPEC::N_PANELS, [&](std::uint32_t p, unsigned thread) {
             evaluate_critics(device, networks, parameters, buffer, engine, alpha, workspace, scratch[thread], p);
         });
@@ -396,28 +420,48 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         return losses;
     }
 
-    // Actions in [-1, 1] for `n` observations, one after the other: tanh of the mean, or of a draw.
+    // Actions in [-1, 1] for `n` observations, one after the other: tanh of the mean, or of a draw. With gSDE
+    // `matrices` are those of the exploration noise, one for each observation, `matrix_stride` elements apart.
     template <typename DEVICE_SPEC, typename SPEC>
-    void act(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
-             const typename SPEC::OBSERVATION* observations, std::size_t n, const philox::Engine& engine,
-             bool deterministic, Scratch<SPEC>& scratch, float* actions) {
+    void act(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks, const float* observations,
+             std::size_t n, const philox::Engine& engine, bool deterministic,
+             [[maybe_unused]] const typename SPEC::T* matrices, [[maybe_unused]] std::size_t matrix_stride,
+             Scratch<SPEC>& scratch, float* actions) {
         using T = typename SPEC::T;
+        using ACTOR = typename SPEC::ACTOR;
         auto& actor = scratch.evaluation.actor;
-        const T* mean = actor.template layer_output<SPEC::ACTOR::N_HIDDEN>(0);
-        const T* log_std = actor.template layer_output<SPEC::ACTOR::N_HIDDEN + 1>(0);
+        const T* mean = actor.template layer_output<ACTOR::N_HIDDEN>(0);
         for (std::size_t sample = 0; sample < n; sample++) {
             for (std::size_t i = 0; i < SPEC::OBSERVATION_DIM; i++) {
-                actor.input(0)[i] = static_cast<T>(static_cast<float>(*observations++));
+                actor.input(0)[i] = static_cast<T>(*observations++ / static_cast<float>(SPEC::OBSERVATION_DIVISOR));
             }
             forward_sample(device, networks.actor, actor);
             T noise[SPEC::ACTION_DIM] = {};
             if (!deterministic) {
-                philox::normal<SPEC::ACTION_DIM>(device.math, engine, philox::Stream::EXPLORATION_NOISE,
-                                                 static_cast<std::uint32_t>(sample), noise, 1);
+                if constexpr (SPEC::USE_SDE) {
+                    const T* latent = actor.template layer_input<ACTOR::N_HIDDEN>(0);
+                    const T* matrix = matrices + sample * matrix_stride;
+                    for (std::size_t k = 0; k < SPEC::LATENT_DIM; k++) {
+                        for (std::size_t i = 0; i < SPEC::ACTION_DIM; i++) {
+                            noise[i] += latent[k] * matrix[k * SPEC::ACTION_DIM + i];
+                        }
+                    }
+                } else {
+                    const T* log_std = actor.template layer_output<ACTOR::N_HIDDEN + 1>(0);
+                    philox::normal<SPEC::ACTION_DIM>(device.math, engine, philox::Stream::EXPLORATION_NOISE,
+                                                     static_cast<std::uint32_t>(sample), noise, 1);
+                    for (std::size_t i = 0; i < SPEC::ACTION_DIM; i++) {
+                        noise[i] *= math::exp(device.math, distributions::clip_log_std(device, log_std[i]));
+                    }
+                }
             }
             for (std::size_t i = 0; i < SPEC::ACTION_DIM; i++) {
-                const T u = mean[i] + math::exp(device.math, clip_log_std(device, log_std[i])) * noise[i];
-                *actions++ = static_cast<float>(math::tanh(device.math, u));
+                T u = mean[i];
+                if constexpr (SPEC::USE_SDE) {
+                    const T clip_mean = static_cast<T>(networks.state_dependent_noise.clip_mean);
+                    u = math::clamp(device.math, u, -clip_mean, clip_mean);
+                }
+                *actions++ = static_cast<float>(math::tanh(device.math, u + noise[i]));
             }
         }
     }

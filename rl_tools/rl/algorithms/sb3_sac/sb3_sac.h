@@ -3,21 +3,15 @@
 
 #include <rl_tools/nn_models/panel_mlp/panel_mlp.h>
 #include <rl_tools/random/philox/philox.h>
+#include <rl_tools/rl/algorithms/sb3_sac/distributions/squashed_gaussian/squashed_gaussian.h>
+#include <rl_tools/rl/algorithms/sb3_sac/distributions/state_dependent_noise/state_dependent_noise.h>
 #include <rl_tools/rl/components/sb3_replay_buffer/sb3_replay_buffer.h>
 
 namespace rl_tools::rl::algorithms::sb3_sac {
-    // stable_baselines3/sac/policies.py
-    template <typename T>
-    inline constexpr T LOG_STD_MIN = -20;
-    template <typename T>
-    inline constexpr T LOG_STD_MAX = 2;
-    // stable_baselines3/common/distributions.py, SquashedDiagGaussianDistribution
-    template <typename T>
-    inline constexpr T SQUASH_EPSILON = T(1e-6);
-
     // Shapes and structure; everything else is a run-time argument.
     template <typename T_T, typename T_OBSERVATION, std::size_t T_OBSERVATION_DIM, std::size_t T_ACTION_DIM,
-              std::size_t T_N_CRITICS, std::size_t T_BATCH_SIZE, typename T_ACTOR_LAYERS, typename T_CRITIC_LAYERS>
+              std::size_t T_N_CRITICS, std::size_t T_BATCH_SIZE, typename T_ACTIVATION, typename T_ACTOR_LAYERS,
+              typename T_CRITIC_LAYERS, bool T_USE_SDE, std::size_t T_OBSERVATION_DIVISOR>
     struct Specification {
         using T = T_T;
         using OBSERVATION = T_OBSERVATION;
@@ -25,14 +19,20 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         static constexpr std::size_t ACTION_DIM = T_ACTION_DIM;
         static constexpr std::size_t N_CRITICS = T_N_CRITICS;
         static constexpr std::size_t BATCH_SIZE = T_BATCH_SIZE;
+        static constexpr bool USE_SDE = T_USE_SDE;
+        static constexpr std::size_t OBSERVATION_DIVISOR = T_OBSERVATION_DIVISOR;  // 255 for images
         static constexpr std::size_t SIZE = panel::SIZE<T>;
         static constexpr std::size_t N_PANELS = panel::N_PANELS<BATCH_SIZE, T>;
         static_assert(OBSERVATION_DIM > 0 && ACTION_DIM > 0 && N_CRITICS > 0 && BATCH_SIZE > 0);
 
-        // Heads: mean and log standard deviation of the Gaussian.
-        using ACTOR = nn_models::panel_mlp::Specification<T, OBSERVATION_DIM, T_ACTOR_LAYERS, 2, ACTION_DIM, 0>;
-        using CRITIC =
-            nn_models::panel_mlp::Specification<T, OBSERVATION_DIM + ACTION_DIM, T_CRITIC_LAYERS, 1, 1, ACTION_DIM>;
+        // Heads: mean and log standard deviation of the Gaussian; with gSDE mean and noise, whose weights are drawn.
+        using ACTOR = nn_models::panel_mlp::Specification<T, T_ACTIVATION, OBSERVATION_DIM, T_ACTOR_LAYERS, 2,
+                                                          ACTION_DIM, 0, USE_SDE ? 1 : 2>;
+        static constexpr std::size_t LATENT_DIM = ACTOR::LAST_DIM;
+        using Distribution = std::conditional_t<USE_SDE, distributions::StateDependentNoise<T, ACTION_DIM>,
+                                                distributions::SquashedGaussian<T, ACTION_DIM>>;
+        using CRITIC = nn_models::panel_mlp::Specification<T, T_ACTIVATION, OBSERVATION_DIM + ACTION_DIM,
+                                                           T_CRITIC_LAYERS, 1, 1, ACTION_DIM>;
     };
 
     struct HyperParameters {
@@ -54,34 +54,27 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         double actor_loss;
     };
 
-    // Everything the policy says about one panel of observations, kept for the gradient.
-    template <typename T_SPEC>
-    struct SquashedGaussian {
-        using T = typename T_SPEC::T;
-        static constexpr std::size_t ACTION_DIM = T_SPEC::ACTION_DIM;
-        static constexpr std::size_t SIZE = T_SPEC::SIZE;
-        alignas(panel::ALIGNMENT) T noise[ACTION_DIM * SIZE];  // epsilon
-        alignas(panel::ALIGNMENT) T standard_deviation[ACTION_DIM * SIZE];
-        alignas(panel::ALIGNMENT) T deviation[ACTION_DIM * SIZE];  // u - mean, rounded as torch rounds it
-        alignas(panel::ALIGNMENT) T action[ACTION_DIM * SIZE];     // tanh(u)
-        alignas(panel::ALIGNMENT) T log_probability[SIZE];
-    };
+    // Takes the place of what a distribution does not need.
+    struct Nothing {};
 
     // What one thread needs for one task.
     template <typename T_SPEC>
     struct Scratch {
         using ACTOR = typename T_SPEC::ACTOR;
         using CRITIC = typename T_SPEC::CRITIC;
+        using StateDependentNoise =
+            distributions::StateDependentNoiseScratch<typename T_SPEC::T, T_SPEC::LATENT_DIM, T_SPEC::ACTION_DIM>;
         union {
             struct {
                 nn_models::panel_mlp::Activations<ACTOR, 1> actor;
                 nn_models::panel_mlp::Activations<CRITIC, 1> critic;
-                nn_models::panel_mlp::Activations<CRITIC, 1> critic_gradients;
-                SquashedGaussian<T_SPEC> policy;
+                nn_models::panel_mlp::Gradients<CRITIC, 1> critic_gradients;
+                typename T_SPEC::Distribution policy;
             } evaluation;
             nn_models::panel_mlp::UpdateScratch<ACTOR> actor_update;
             nn_models::panel_mlp::UpdateScratch<CRITIC> critic_update;
         };
+        std::conditional_t<T_SPEC::USE_SDE, StateDependentNoise, Nothing> state_dependent_noise;
     };
 
     // What lives from one phase of an update to the next.
@@ -92,15 +85,22 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         template <typename NETWORK>
         using Activations = nn_models::panel_mlp::Activations<NETWORK, SPEC::N_PANELS>;
         template <typename NETWORK>
+        using Gradients = nn_models::panel_mlp::Gradients<NETWORK, SPEC::N_PANELS>;
+        template <typename NETWORK>
         using TransposedInputs = nn_models::panel_mlp::TransposedInputs<NETWORK, SPEC::N_PANELS>;
         template <typename NETWORK>
         using TransposedWeights = nn_models::panel_mlp::TransposedWeights<NETWORK>;
         using ACTOR = typename SPEC::ACTOR;
         using CRITIC = typename SPEC::CRITIC;
+        using NoiseMatrix = distributions::NoiseMatrix<T, SPEC::LATENT_DIM, SPEC::ACTION_DIM>;
 
-        Activations<ACTOR> actor, actor_gradients;
-        Activations<CRITIC> critics[SPEC::N_CRITICS], critic_gradients[SPEC::N_CRITICS];
-        SquashedGaussian<SPEC> policy[SPEC::N_PANELS];
+        Activations<ACTOR> actor;
+        Gradients<ACTOR> actor_gradients;
+        Activations<CRITIC> critics[SPEC::N_CRITICS];
+        Gradients<CRITIC> critic_gradients[SPEC::N_CRITICS];
+        typename SPEC::Distribution policy[SPEC::N_PANELS];
+        std::conditional_t<SPEC::USE_SDE, NoiseMatrix, Nothing> noise_matrix;
+        alignas(panel::ALIGNMENT) T d_variance[SPEC::USE_SDE ? SPEC::N_PANELS * SPEC::ACTION_DIM * SPEC::SIZE : 1];
         // For each sample which critic is the smallest, and for each critic the samples where it is.
         std::uint32_t smallest_critic[SPEC::N_PANELS * SPEC::SIZE];
         std::uint32_t samples_of_critic[SPEC::N_CRITICS][SPEC::BATCH_SIZE];
@@ -120,6 +120,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         nn_models::panel_mlp::Parameters<typename SPEC::ACTOR> actor;
         nn_models::panel_mlp::Parameters<typename SPEC::CRITIC> critics[SPEC::N_CRITICS];
         nn_models::panel_mlp::Parameters<typename SPEC::CRITIC> target_critics[SPEC::N_CRITICS];
-        nn::optimizers::torch_adam::Parameter<typename SPEC::T> log_entropy_coefficient;  // value null where fixed
+        nn::optimizers::torch_adam::Parameter<typename SPEC::T> log_entropy_coefficient;       // value null where fixed
+        distributions::StateDependentNoiseParameters<typename SPEC::T> state_dependent_noise;  // of gSDE
     };
 }

@@ -1,35 +1,98 @@
 #pragma once
 
+#include <cmath>
+
 #include <rl_tools/random/philox/operations_generic.h>
 #include <rl_tools/rl/components/sb3_replay_buffer/sb3_replay_buffer.h>
 
 namespace rl_tools::rl::components::sb3_replay_buffer {
-    // Uniform over all stored transitions, with replacement.
-    inline Index sample(const random::philox::Engine& engine, std::int64_t n_rows, std::int64_t n_environments,
+    // Uniform over all stored transitions, with replacement; or simply the sample's own row of a batch.
+    template <typename OBSERVATION>
+    inline Index sample(const SB3ReplayBuffer<OBSERVATION>& buffer, const random::philox::Engine& engine,
                         std::uint32_t sample) {
         namespace philox = random::philox;
+        if (buffer.is_batch) {
+            return {sample, 0};
+        }
         const philox::Block bits = philox::block(engine, philox::Stream::TRANSITION, sample);
-        return {philox::uniform_int(bits.words[0], bits.words[1], static_cast<std::uint32_t>(n_rows)),
-                philox::uniform_int(bits.words[2], bits.words[3], static_cast<std::uint32_t>(n_environments))};
+        const std::int64_t row = buffer.first_row + philox::uniform_int(bits.words[0], bits.words[1],
+                                                                        static_cast<std::uint32_t>(buffer.n_rows));
+        return {static_cast<std::uint32_t>(row % buffer.capacity),
+                philox::uniform_int(bits.words[2], bits.words[3], static_cast<std::uint32_t>(buffer.n_environments))};
     }
 
-    // Copies one transition into lane `lane` of feature-major panels; `done` is 0 at a time limit, where the
-    // episode would have gone on (SB3 issue 284).
-    template <std::size_t OBSERVATION_DIM, std::size_t ACTION_DIM, std::size_t STRIDE, typename OBSERVATION, typename T>
-    inline void gather(const SB3ReplayBuffer<OBSERVATION>& buffer, Index index, std::size_t lane, T* observation,
-                       T* next_observation, T* action, T& reward, T& done) {
-        const std::size_t transition = index.row * static_cast<std::size_t>(buffer.n_environments) + index.environment;
-        const OBSERVATION* source = buffer.observations + transition * OBSERVATION_DIM;
-        const OBSERVATION* next_source = buffer.next_observations + transition * OBSERVATION_DIM;
-        for (std::size_t i = 0; i < OBSERVATION_DIM; i++) {
-            // Through float32, as SB3's `preprocess_obs` casts.
-            observation[i * STRIDE + lane] = static_cast<T>(static_cast<float>(source[i]));
-            next_observation[i * STRIDE + lane] = static_cast<T>(static_cast<float>(next_source[i]));
+    template <typename OBSERVATION>
+    inline std::size_t transition(const SB3ReplayBuffer<OBSERVATION>& buffer, Index index) {
+        return index.row * static_cast<std::size_t>(buffer.n_environments) + index.environment;
+    }
+
+    // Element `i` of an observation as the networks see it. In float32, as SB3's `preprocess_obs` casts; normalised in
+    // float64 before, as VecNormalize does.
+    template <std::size_t DIVISOR, typename OBSERVATION>
+    inline float preprocess(const SB3ReplayBuffer<OBSERVATION>& buffer, OBSERVATION value, std::size_t i) {
+        if (!buffer.observation_mean) {
+            return static_cast<float>(value) / static_cast<float>(DIVISOR);
         }
+        const double normalised =
+            (static_cast<double>(value) - buffer.observation_mean[i]) / buffer.observation_standard_deviation[i];
+        return static_cast<float>(std::fmin(std::fmax(normalised, -buffer.observation_clip), buffer.observation_clip)) /
+               static_cast<float>(DIVISOR);
+    }
+
+    template <typename OBSERVATION>
+    inline float reward(const SB3ReplayBuffer<OBSERVATION>& buffer, std::size_t transition) {
+        const float value = buffer.rewards[transition];
+        if (buffer.reward_standard_deviation == 0) {
+            return value;
+        }
+        const double normalised = static_cast<double>(value) / buffer.reward_standard_deviation;
+        return static_cast<float>(std::fmin(std::fmax(normalised, -buffer.reward_clip), buffer.reward_clip));
+    }
+
+    // Adds up the rewards of the next `n_steps` transitions or of those until the episode ends, and moves `index` to
+    // the last of them. Returns how many there were.
+    template <typename OBSERVATION>
+    inline std::int64_t n_step_return(const SB3ReplayBuffer<OBSERVATION>& buffer, Index& index, float& sum) {
+        sum = 0;
+        for (std::int64_t step = 0;; step++) {
+            const std::size_t current = transition(buffer, index);
+            sum += reward(buffer, current) * buffer.n_step_discounts[step];
+            const bool ends = buffer.dones[current] != 0 || buffer.timeouts[current] != 0 ||
+                              static_cast<std::int64_t>(index.row) == buffer.newest_row;
+            if (ends || step + 1 == buffer.n_steps) {
+                return step + 1;
+            }
+            index.row = static_cast<std::uint32_t>((index.row + 1) % buffer.capacity);
+        }
+    }
+
+    // Copies one transition into lane `lane` of feature-major panels.
+    template <std::size_t OBSERVATION_DIM, std::size_t ACTION_DIM, std::size_t DIVISOR, std::size_t STRIDE,
+              typename OBSERVATION, typename T>
+    inline Outcome<T> gather(const SB3ReplayBuffer<OBSERVATION>& buffer, Index index, double gamma, std::size_t lane,
+                             T* observation, T* next_observation, T* action) {
+        const std::size_t first = transition(buffer, index);
         for (std::size_t i = 0; i < ACTION_DIM; i++) {
-            action[i * STRIDE + lane] = static_cast<T>(buffer.actions[transition * ACTION_DIM + i]);
+            action[i * STRIDE + lane] = static_cast<T>(buffer.actions[first * ACTION_DIM + i]);
         }
-        reward = static_cast<T>(buffer.rewards[transition]);
-        done = static_cast<T>(buffer.dones[transition] * (1 - buffer.timeouts[transition]));
+        float sum_of_rewards;
+        T discount = static_cast<T>(buffer.discounts ? static_cast<double>(buffer.discounts[index.row]) : gamma);
+        if (buffer.n_step_discounts) {
+            discount = static_cast<T>(buffer.n_step_discounts[n_step_return(buffer, index, sum_of_rewards)]);
+        } else {
+            sum_of_rewards = reward(buffer, first);
+        }
+        const std::size_t last = transition(buffer, index);
+        const Index following = {static_cast<std::uint32_t>((index.row + 1) % buffer.capacity), index.environment};
+        const OBSERVATION* source = buffer.observations + first * OBSERVATION_DIM;
+        const OBSERVATION* next_source = buffer.next_observations
+                                             ? buffer.next_observations + last * OBSERVATION_DIM
+                                             : buffer.observations + transition(buffer, following) * OBSERVATION_DIM;
+        for (std::size_t i = 0; i < OBSERVATION_DIM; i++) {
+            observation[i * STRIDE + lane] = static_cast<T>(preprocess<DIVISOR>(buffer, source[i], i));
+            next_observation[i * STRIDE + lane] = static_cast<T>(preprocess<DIVISOR>(buffer, next_source[i], i));
+        }
+        return {static_cast<T>(sum_of_rewards), static_cast<T>(buffer.dones[last] * (1 - buffer.timeouts[last])),
+                discount};
     }
 }

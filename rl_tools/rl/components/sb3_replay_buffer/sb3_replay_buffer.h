@@ -10,19 +10,41 @@ namespace rl_tools::rl::components {
     template <typename T_OBSERVATION>
     struct SB3ReplayBuffer {
         const T_OBSERVATION* observations;       // [row][environment][OBSERVATION_DIM]
-        const T_OBSERVATION* next_observations;  // "
+        const T_OBSERVATION* next_observations;  // "; null where the next row of `observations` holds them
         const float* actions;                    // [row][environment][ACTION_DIM], scaled to [-1, 1]
         const float* rewards;                    // [row][environment]
         const float* dones;                      // "
         const float* timeouts;                   // "; 1 where the episode was cut by a time limit
+        const float* discounts;                  // [row] where the rows are a batch; null for gamma
         std::int64_t n_environments;
-        std::int64_t n_rows;  // filled so far
+        std::int64_t capacity;   // rows of the arrays
+        std::int64_t first_row;  // transitions are drawn from `n_rows` rows from this one on, and on from row 0
+        std::int64_t n_rows;
+        std::int64_t newest_row;  // where n-step returns end, because older episodes follow
+        std::int64_t is_batch;    // whether row i is sample i of a batch that somebody else has drawn
+        // `stable_baselines3.common.buffers.NStepReplayBuffer`
+        std::int64_t n_steps;
+        const float* n_step_discounts;  // [n_steps + 1], the powers of gamma as SB3 rounds them; null without
+        // `stable_baselines3.common.vec_env.VecNormalize`, with the statistics of this moment
+        const double* observation_mean;                // [OBSERVATION_DIM], null without normalisation
+        const double* observation_standard_deviation;  // "
+        double observation_clip;
+        double reward_standard_deviation;  // 0 without normalisation
+        double reward_clip;
     };
 
     namespace sb3_replay_buffer {
         struct Index {
             std::uint32_t row;
             std::uint32_t environment;
+        };
+
+        // One transition but for its vectors.
+        template <typename T>
+        struct Outcome {
+            T reward;
+            T done;      // 0 at a time limit, where the episode would have gone on (SB3 issue 284)
+            T discount;  // of the value of the next observation
         };
     }
 }

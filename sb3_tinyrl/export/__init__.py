@@ -1,0 +1,12 @@
+"""Policies that leave Python: the deterministic action of a trained SAC as C++ or ONNX.
+
+One module turns a model into a plain description of its policy, one checks that description against ``predict``, and
+one module for each format writes it down.
+"""
+
+from sb3_tinyrl.export.cpp import export_cpp
+from sb3_tinyrl.export.description import ExportError
+from sb3_tinyrl.export.onnx import export_onnx
+from sb3_tinyrl.export.rltools import export_policy
+
+__all__ = ["ExportError", "export_cpp", "export_onnx", "export_policy"]
