@@ -8,7 +8,7 @@
 
 namespace rl_tools::random::philox {
     // Independent uses of the same key.
-    enum class Stream : std::uint32_t { TRANSITION, ACTION_NOISE, NEXT_ACTION_NOISE, EXPLORATION_NOISE };
+    enum class Stream : std::uint32_t { TRANSITION, ACTION_NOISE, NEXT_ACTION_NOISE, EXPLORATION_NOISE, ENVIRONMENT };
 
     struct Engine {
         std::uint64_t key;
