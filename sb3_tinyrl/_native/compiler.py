@@ -38,7 +38,12 @@ class Compiler:
     kind: str
 
     def library_command(
-        self, source: Path, output: Path, includes: Iterable[Path], system_includes: Iterable[Path]
+        self,
+        source: Path,
+        output: Path,
+        includes: Iterable[Path],
+        system_includes: Iterable[Path],
+        quote_includes: Iterable[Path] = (),
     ) -> list[str]:
         """Return the arguments that compile a shared library for this very CPU.
 
@@ -46,10 +51,13 @@ class Compiler:
         :param output: where the library goes
         :param includes: folders searched first, in whose headers warnings count
         :param system_includes: folders searched then, in whose headers they do not
+        :param quote_includes: folders searched for ``#include "..."`` only, so that no name in them hides a system
+            header
         """
         return [
             *self.command,
             *compile_flags(),
+            *(part for folder in quote_includes for part in ("-iquote", str(folder))),
             *(f"-I{folder}" for folder in includes),
             *(part for folder in system_includes for part in ("-isystem", str(folder))),
             str(source),
