@@ -16,12 +16,14 @@ from pathlib import Path
 
 from sb3_tinyrl._native.cache import KernelCache, cache_directory, cache_key
 from sb3_tinyrl._native.compiler import Compiler, compile_flags, cpu_features, find_compiler
-from sb3_tinyrl._native.errors import KernelBuildError
+from sb3_tinyrl._native.dependencies import prerequisites
 from sb3_tinyrl._native.diagnosis import first_error
+from sb3_tinyrl._native.errors import KernelBuildError
 from sb3_tinyrl._native.headers import Headers, digest, find_headers, source_files
 from sb3_tinyrl._native.spec import LibrarySpec
 
 _LIBRARY = "kernel.so"
+_DEPENDENCIES = "dependencies"
 _SECONDS_BETWEEN_LOOKS = 0.1
 _LONGEST_OUTPUT = 4000
 
@@ -80,6 +82,7 @@ class _Recipe:
             self.headers.overlay / self.spec.source,
             Path(_LIBRARY),
             quote_includes=[self.spec.folder] if self.spec.folder else [],
+            dependencies=Path(_DEPENDENCIES) if self.spec.folder else None,
             includes=[Path("."), self.headers.include_root],
             system_includes=[self.headers.rltools],
         )
@@ -92,7 +95,7 @@ def _compile(recipe: _Recipe, cache: KernelCache, key: str, cancelled: threading
         _logger.info("zig's very first compilation takes a minute or two, as it builds its C++ library first")
     start = time.perf_counter()
     shell_line = recipe.shell_line()
-    # No depfile: the key covers the contents of every header, so an edited one leads to a new build from
+    # No depfile for ninja: the key covers the contents of every header, so an edited one leads to a new build from
     # nothing, even if its time of modification goes backwards, as it may when another version is installed.
     ninja_file = f"rule compile\n  command = {shell_line.replace('$', '$$')}\nbuild {_LIBRARY}: compile\n"
     with cache.workspace(key, {"kernel_spec.h": recipe.spec.header(), "build.ninja": ninja_file}) as folder:
@@ -107,11 +110,30 @@ def _compile(recipe: _Recipe, cache: KernelCache, key: str, cancelled: threading
             raise _build_error(recipe.spec, shell_line, output)
         if output:
             _logger.debug("the compiler says:\n%s", output)
+        if recipe.spec.folder is not None:
+            _require_sources_in_key(recipe, recipe.spec.folder, folder)
         if recipe.key() != key:
             raise KernelBuildError("the C++ sources changed while they were being compiled; start again")
         library = cache.publish(key, folder / _LIBRARY)
     _logger.info("compiled it in %.1f s", time.perf_counter() - start)
     return library
+
+
+def _require_sources_in_key(recipe: _Recipe, sources: Path, workspace: Path) -> None:
+    """Refuse a user's header that the key does not cover: when it changes, the old library would be taken.
+
+    :param sources: the user's folder
+    :param workspace: where the compiler ran and left what it has read
+    """
+    known = {path.resolve() for path in source_files(sources).values()}
+    ours = (recipe.headers.overlay.resolve(), workspace.resolve())
+    for name in prerequisites((workspace / _DEPENDENCIES).read_text(encoding="utf-8")):
+        path = (workspace / name).resolve()
+        if path not in known and not any(path.is_relative_to(folder) for folder in ours):
+            raise KernelBuildError(
+                f"the environment in {sources} includes {path}, expected C++ headers in that folder or below (none "
+                "hidden); move it there, as changes elsewhere would go unnoticed"
+            )
 
 
 def _run_ninja(folder: Path, cancelled: threading.Event) -> tuple[bool, str]:

@@ -7,7 +7,11 @@ import re
 from pathlib import Path
 
 _ERROR = re.compile(r"\berror: |undefined reference|cannot find -l")
-_STATIC_ASSERTION = re.compile(r"error: static[_ ]assert(?:ion)? failed(?: due to requirement '.*?')?:? \"?(.+?)\"?$")
+# What GCC, Clang, and Clang before version 16 say.
+_CHECK = re.compile(
+    r"rl_tools/rl/environment_wrappers/complete/.*error: static[_ ]assert(?:ion)? failed"
+    r"(?: due to requirement '.*?')?:? \"?(.+?)\"?$"
+)
 _LOCATION = re.compile(r"^(?:In file included from |\s+from )?(.+?:\d+)(?::\d+)?[:,]")
 _LONGEST_LINE = 500
 
@@ -20,10 +24,10 @@ def first_error(output: str, folder: Path | None) -> str:
         is told with the line of theirs
     """
     lines = [line for line in output.splitlines() if line.strip()] or ["no error message"]
-    if checks := [match[1] for line in lines if (match := _STATIC_ASSERTION.search(line))]:
-        return "; ".join(dict.fromkeys(checks))
     errors = [line for line in lines if _ERROR.search(line)]
     if folder is not None:
+        if checks := [match[1] for line in errors if (match := _CHECK.search(line))]:
+            return f"{folder / 'environment.h'}: {'; '.join(dict.fromkeys(checks))}"
         prefix = str(folder) + os.sep
         if own := [line for line in errors if line.startswith(prefix)]:
             return own[0][:_LONGEST_LINE]

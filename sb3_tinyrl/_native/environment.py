@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import os
 import secrets
-from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -106,9 +105,9 @@ def _load(path: Path) -> ctypes.CDLL:
         version = None
     if version != ABI_VERSION:
         raise KernelError(
-            f"The folder rl_tools is not the one of this sb3_tinyrl: its environments' C interface has version {version}, "
-            f"expected {ABI_VERSION}. The first rl_tools on sys.path with interface/sb3/sac.cpp is taken; remove the "
-            "stale copy."
+            "The folder rl_tools is not the one of this sb3_tinyrl: its C interface of environments has version "
+            f"{version}, expected {ABI_VERSION}. The first rl_tools on sys.path with interface/sb3/sac.cpp is taken; "
+            "remove the stale copy."
         )
     return library
 
@@ -216,9 +215,7 @@ class Environments:
         self._mask[:] = True if mask is None else mask
         for index in np.flatnonzero(self._mask & ~self._is_seeded):
             self.seed(int(index), secrets.randbits(_SEED_BITS))
-        self._library.environment_reset(
-            self._handle, self._mask.ctypes.data, nominal, self.observations.ctypes.data
-        )
+        self._library.environment_reset(self._handle, self._mask.ctypes.data, nominal, self.observations.ctypes.data)
 
     def step(self, actions: npt.ArrayLike, step_limit: int, autoreset: Autoreset) -> None:
         """Take one step in each environment and leave the results in the arrays.

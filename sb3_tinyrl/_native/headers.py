@@ -13,7 +13,7 @@ from sb3_tinyrl._native.errors import KernelBuildError
 
 _KERNEL_SOURCE = Path("interface", "sb3", "sac.cpp")
 _RLTOOLS_INCLUDE = Path("external", "rl_tools", "include")
-_SUFFIXES = frozenset(".h .hh .hpp .hxx .inl .ipp .tpp .inc .c .cc .cpp .cxx".split())
+_SUFFIXES = frozenset([".h", ".hh", ".hpp", ".hxx", ".inl", ".ipp", ".tpp", ".inc", ".c", ".cc", ".cpp", ".cxx"])
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,22 @@ class Headers:
 
 
 def source_files(folder: Path) -> dict[str, Path]:
-    """Return the C++ files in a folder of the user's and below it, by relative path; other files are no matter.
+    """Return the C++ files in a folder of the user's and below it, by relative path.
+
+    Other files are no matter, nor is what is hidden, such as a virtual environment.
 
     :raises KernelBuildError: when the folder can't be read
     """
-    try:
-        files = {name: Path(path) for name, path in _files(folder)}
-    except OSError as error:
+
+    def fail(error: OSError) -> None:
         raise KernelBuildError(f"can't read the environment's folder {folder}: {error.strerror}") from error
-    return {name: path for name, path in files.items() if path.suffix in _SUFFIXES}
+
+    files = {}
+    for place, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = [Path(place, name) for name in sorted(names) if not name.startswith(".")]
+        files.update({path.relative_to(folder).as_posix(): path for path in paths if path.suffix in _SUFFIXES})
+    return files
 
 
 def digest(files: dict[str, Path]) -> str:

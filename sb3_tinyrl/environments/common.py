@@ -19,7 +19,7 @@ RENDER_FPS = 30
 
 
 def box_spaces(environments: Environments) -> tuple[spaces.Box, spaces.Box]:
-    """The spaces of observations and of actions of a single environment."""
+    """Return the spaces of observations and of actions of a single environment."""
     return (
         spaces.Box(environments.observation_low, environments.observation_high, dtype=np.float32),
         spaces.Box(environments.action_low, environments.action_high, dtype=np.float32),
@@ -39,8 +39,8 @@ def load_renderer(renderer: str | Renderer | None, render_mode: str | None) -> R
         raise ValueError(f"render_mode={render_mode!r}, expected 'rgb_array' or None")
     if renderer is None:
         raise ValueError(
-            "render_mode='rgb_array', but nobody has told how this environment is drawn; leave render_mode out, or pass "
-            "a function from an observation to an image as `renderer` to register_environment"
+            "render_mode='rgb_array', but nobody has told how this environment is drawn; leave render_mode out, or "
+            "pass a function from an observation to an image as `renderer` to register_environment"
         )
     if isinstance(renderer, str):
         loaded: Any = load_env_creator(renderer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -32,7 +32,8 @@ class NativeEnv(gym.Env[Array, Array]):
     :raises KernelError: when it can't be compiled
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": RENDER_FPS}
+    # Gymnasium reads it off the class and declares it for instances.
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": RENDER_FPS}  # noqa: RUF012
 
     def __init__(
         self,
@@ -43,7 +44,7 @@ class NativeEnv(gym.Env[Array, Array]):
         self._renderer = load_renderer(renderer, render_mode)
         self.render_mode = render_mode
         self.environments = Environments(folder)
-        self.observation_space, self.action_space = box_spaces(self.environments)
+        self.observation_space, self.action_space = box_spaces(self.environments)  # type: ignore[assignment]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """Start an episode.
@@ -75,7 +76,7 @@ class NativeEnv(gym.Env[Array, Array]):
         reward, terminated = environments.rewards.item(), environments.terminated.item()
         return environments.observations[0].copy(), reward, terminated, False, {}
 
-    def render(self) -> Image | None:  # type: ignore[override]
+    def render(self) -> Image | None:
         """Draw the current observation.
 
         :return: shape ``(height, width, 3)``; ``None`` without a render mode

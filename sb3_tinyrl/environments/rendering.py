@@ -133,6 +133,6 @@ def _draw_car(canvas: _Canvas, centre: _Point, heading: float, colour: str) -> N
 def _track() -> npt.NDArray[np.bool_]:
     """Where RLtools' car may drive: rows from the top, columns from the left."""
     header = find_headers().rltools.joinpath(*_TRACK_HEADER).read_text(encoding="utf-8")
-    cells = np.array(re.findall(r"\b(?:true|false)\b", header)) == "true"
+    cells = np.array([word == "true" for word in re.findall(r"\b(?:true|false)\b", header)])
     side = round(len(cells) ** 0.5)
     return cells.reshape(side, side)

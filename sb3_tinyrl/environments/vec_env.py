@@ -23,8 +23,8 @@ from sb3_tinyrl.environments.vector_env import step_limit
 class NativeVecEnv(VecEnv):
     """C++ environments that take their steps in one call, for any algorithm of Stable-Baselines3.
 
-    Behaves like a ``DummyVecEnv`` over ``Monitor``: an environment whose episode ends is reset in the same step, and its
-    ``info`` has ``terminal_observation``, ``TimeLimit.truncated`` and the statistics ``episode``.
+    Behaves like a ``DummyVecEnv`` over ``Monitor``: an environment whose episode ends is reset in the same step, and
+    its ``info`` has ``terminal_observation``, ``TimeLimit.truncated`` and the statistics ``episode``.
 
     :param env_id: id of a native environment, as for ``gymnasium.make``
     :param n_envs: how many environments
@@ -57,7 +57,7 @@ class NativeVecEnv(VecEnv):
             for i in range(n_envs)
         ]
         super().__init__(n_envs, observation_space, action_space)
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": RENDER_FPS}
+        self.metadata["render_fps"] = RENDER_FPS  # type: ignore[assignment]  # SB3 annotates less than it allows
         self._start = time.time()
         if seed is not None:
             self.seed(seed)
@@ -129,14 +129,18 @@ class NativeVecEnv(VecEnv):
         for i in self._get_indices(indices):
             setattr(self._views[i], attr_name, value)
 
-    def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any) -> list[Any]:
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
         """Call a method of each environment, such as ``render``.
 
         :raises AttributeError: when there is none of that name
         """
         return [getattr(self._views[i], method_name)(*method_args, **method_kwargs) for i in self._get_indices(indices)]
 
-    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None) -> list[bool]:
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
         """Return ``False`` for each environment: there are no wrappers."""
         return [False for _ in self._get_indices(indices)]
 

@@ -21,11 +21,11 @@ namespace rl_tools::rl::environment_wrappers::complete {
     template <typename... ARGUMENTS>
     using Step = decltype(step(std::declval<ARGUMENTS>()...));
     template <typename... ARGUMENTS>
-    using Reward = decltype(reward(std::declval<ARGUMENTS>()...));
+    using Reward = decltype(static_cast<double>(reward(std::declval<ARGUMENTS>()...)));
     template <typename... ARGUMENTS>
     using Observe = decltype(observe(std::declval<ARGUMENTS>()...));
     template <typename... ARGUMENTS>
-    using Terminated = decltype(terminated(std::declval<ARGUMENTS>()...));
+    using Terminated = decltype(static_cast<bool>(terminated(std::declval<ARGUMENTS>()...)));
 
     template <template <typename...> typename CALL, typename, typename... ARGUMENTS>
     struct Exists : std::false_type {};
@@ -56,14 +56,15 @@ namespace rl_tools::rl::environment_wrappers::complete {
         static_assert(
             EXISTS<Reward, DEVICE&, ENVIRONMENT&, PARAMETERS&, const STATE&, const ACTION&, const STATE&, RNG&>,
             "the environment lacks a function that can be called as "
-            "reward(device, environment, parameters, const state, const action, const next_state, rng)");
+            "reward(device, environment, parameters, const state, const action, const next_state, rng) and returns a "
+            "number");
         static_assert(EXISTS<Observe, DEVICE&, ENVIRONMENT&, PARAMETERS&, const STATE&,
                              const typename COMPLETE::Observation&, OBSERVATION&, RNG&>,
                       "the environment lacks a function that can be called as "
                       "observe(device, environment, parameters, const state, observation_type, observation, rng)");
         static_assert(EXISTS<Terminated, DEVICE&, ENVIRONMENT&, PARAMETERS&, const STATE&, RNG&>,
                       "the environment lacks a function that can be called as "
-                      "terminated(device, environment, parameters, const state, rng)");
+                      "terminated(device, environment, parameters, const state, rng) and returns a bool");
     }
 }
 
