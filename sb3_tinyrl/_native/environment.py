@@ -146,6 +146,7 @@ class Environments:
         self.folder = require_environment_folder(folder)
         self.n = n
         self._is_seeded = np.zeros(n, np.bool_)
+        self._has_started = np.zeros(n, np.bool_)
         self._source_digest = digest(source_files(self.folder))
         self._load()
 
@@ -177,6 +178,7 @@ class Environments:
         self._actions = np.zeros((self.n, self.action_dim), np.float32)
         self._mask = np.zeros(self.n, np.bool_)
         self._culprit = ctypes.c_int64()
+        self._may_step = bool(self._has_started.all())
         # Addresses that are known: asking numpy each time costs more than a small call.
         self._arguments = self._actions.ctypes.data, ctypes.byref(self._results), ctypes.byref(self._culprit)
 
@@ -213,6 +215,8 @@ class Environments:
         :param nominal: whether to start from the environment's ``initial_state`` instead of drawing one
         """
         self._mask[:] = True if mask is None else mask
+        self._has_started |= self._mask
+        self._may_step = bool(self._has_started.all())
         for index in np.flatnonzero(self._mask & ~self._is_seeded):
             self.seed(int(index), secrets.randbits(_SEED_BITS))
         self._library.environment_reset(self._handle, self._mask.ctypes.data, nominal, self.observations.ctypes.data)
@@ -224,8 +228,10 @@ class Environments:
         :param step_limit: steps after which episodes are truncated, 0 for never
         :param autoreset: when ended episodes start anew
         :raises ValueError: when the shape does not fit, or an action is not finite; no environment took a step then
-        :raises EpisodeEndedError: when an episode has ended and ``autoreset`` is disabled
+        :raises EpisodeEndedError: when an episode has not begun, or has ended and ``autoreset`` is disabled
         """
+        if not self._may_step:
+            raise EpisodeEndedError("no episode has begun in some environments; call reset() first")
         if np.shape(actions) != self._actions.shape:
             raise ValueError(f"actions of shape {np.shape(actions)}, expected {self._actions.shape}")
         self._actions[...] = actions
@@ -263,6 +269,7 @@ class Environments:
             "n": self.n,
             "source_digest": self._source_digest,
             "is_seeded": self._is_seeded,
+            "has_started": self._has_started,
             "observations": self.observations,
             "episodes": self.episodes,
         }
@@ -270,7 +277,7 @@ class Environments:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.folder = require_environment_folder(state["folder"])
         self.n = state["n"]
-        self._is_seeded = state["is_seeded"].copy()
+        self._is_seeded, self._has_started = state["is_seeded"].copy(), state["has_started"].copy()
         self._source_digest = digest(source_files(self.folder))
         if self._source_digest != state["source_digest"]:
             raise ValueError(

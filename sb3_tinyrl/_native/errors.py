@@ -18,4 +18,4 @@ class CacheError(KernelError):
 
 
 class EpisodeEndedError(RuntimeError):
-    """An environment was to take a step after the end of its episode."""
+    """An environment was to take a step outside of an episode."""

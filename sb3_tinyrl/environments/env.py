@@ -66,7 +66,7 @@ class NativeEnv(gym.Env[Array, Array]):
         :param action: shape ``(action_dim,)``, in the units of ``action_space`` and clipped to it
         :return: observation, reward, whether the episode has terminated, ``False``, and an empty dictionary
         :raises ValueError: when the action's shape does not fit, or it is not finite
-        :raises ResetNeeded: when the episode has terminated before
+        :raises ResetNeeded: when no episode has begun, or it has terminated
         """
         environments = self.environments
         try:
@@ -92,3 +92,7 @@ def make_with_time_limit(**arguments: Any) -> gym.Env[Array, Array]:
     env = NativeEnv(**arguments)
     limit = env.environments.episode_step_limit
     return TimeLimit(env, limit) if limit else env
+
+
+# Gymnasium looks here for the modes before it makes an environment, and wraps it for "human" and lists of pictures.
+make_with_time_limit.metadata = NativeEnv.metadata  # type: ignore[attr-defined]
