@@ -31,14 +31,15 @@ def load_renderer(renderer: str | Renderer | None, render_mode: str | None) -> R
 
     :param renderer: the function, or where it is, as ``"module:function"``
     :param render_mode: ``"rgb_array"`` or ``None``
-    :raises ValueError: when there is no such mode, or nothing to draw with
+    :raises ValueError: when there is no such mode
+    :raises TypeError: when there is nothing to draw with; SB3's ``make_vec_env`` then makes it without a render mode
     """
     if render_mode is None:
         return None
     if render_mode != "rgb_array":
         raise ValueError(f"render_mode={render_mode!r}, expected 'rgb_array' or None")
     if renderer is None:
-        raise ValueError(
+        raise TypeError(
             "render_mode='rgb_array', but nobody has told how this environment is drawn; leave render_mode out, or "
             "pass a function from an observation to an image as `renderer` to register_environment"
         )

@@ -33,7 +33,8 @@ class NativeVectorEnv(VectorEnv[Array, Array, npt.NDArray[Any]]):
     :param renderer: see :class:`~sb3_tinyrl.environments.NativeEnv`
     :param render_mode: ``"rgb_array"`` or ``None``
     :raises FileNotFoundError: when the folder or the header is missing
-    :raises ValueError: when the environment contradicts itself, or can't be drawn
+    :raises ValueError: when the environment contradicts itself
+    :raises TypeError: when there is a render mode, but no renderer
     :raises KernelError: when it can't be compiled
     """
 
