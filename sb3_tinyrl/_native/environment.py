@@ -91,7 +91,11 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 
-def _load(path: Path) -> ctypes.CDLL:
+def load_environment(path: Path) -> ctypes.CDLL:
+    """Load a compiled environment and declare its functions.
+
+    :raises KernelError: when it can't be loaded, or comes from other sources than ours
+    """
     try:
         library = ctypes.CDLL(os.fspath(path))
     except OSError as error:
@@ -151,7 +155,9 @@ class Environments:
         self._load()
 
     def _load(self) -> None:
-        library = _load(build_in_foreground(EnvironmentSpec(self.folder), f"the environment in {self.folder}"))
+        library = load_environment(
+            build_in_foreground(EnvironmentSpec(self.folder), f"the environment in {self.folder}")
+        )
         metadata = _Metadata()
         library.environment_metadata(ctypes.byref(metadata))
         self.observation_dim = int(metadata.observation_dim)
