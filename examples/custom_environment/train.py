@@ -17,7 +17,7 @@ register_environment("my/Pendulum-v0", Path(__file__).parent)
 def main() -> None:
     """Train, evaluate, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--timesteps", type=int, default=5000, help="environment steps to train for")
+    parser.add_argument("--timesteps", type=int, default=10_000, help="environment steps to train for")
     parser.add_argument("--output", type=Path, default=Path("runs/custom_environment"), help="folder for the model")
     arguments = parser.parse_args()
 

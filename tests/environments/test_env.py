@@ -120,6 +120,20 @@ def test_the_example_is_rltools_pendulum(custom):
         assert one[1] == pytest.approx(other[1], abs=1e-3)
 
 
+def test_an_environment_written_as_rltools_writes_them(changed_example, custom):
+    """Functions in namespace rl_tools, for a struct elsewhere, with a type of the observation; as for TinyRL."""
+    folder = changed_example(
+        ("    // The functions below", "}\nnamespace rl_tools {\n    using my::Pendulum;\n    // The functions below"),
+        ("static constexpr TI OBSERVATION_DIM = 3;", "struct Observation { static constexpr TI DIM = 3; };"),
+        ("[OBSERVATION_DIM]", "[3]"),
+        ("const TYPE&", "const typename Pendulum<T, TI>::Observation&"),
+        ("typename TYPE, ", ""),
+    )
+    ours, theirs = NativeEnv(folder), gym.make(custom)
+    np.testing.assert_array_equal(ours.reset(seed=5)[0], theirs.reset(seed=5)[0])
+    assert trajectory(ours) == trajectory(theirs)
+
+
 def test_nominal_initial_state(custom):
     env = gym.make(custom)
     for _ in range(2):

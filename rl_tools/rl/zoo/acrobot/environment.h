@@ -1,20 +1,12 @@
 #pragma once
-// RLtools' acrobot: the dynamics of Gymnasium's Acrobot-v1 with a continuous torque in N m between the links; -1 for
-// each step until the tip is a link's length above the base.
+// RLtools' acrobot: the dynamics of Gymnasium's Acrobot-v1 with a continuous torque between the links; -1 for each step
+// until the tip is a link's length above the base.
 
 #include <rl_tools/operations/cpu.h>
 #include <rl_tools/rl/environments/acrobot/operations_cpu.h>
 
-namespace rl_tools::rl::zoo {
-    template <typename T, typename TI>
-    struct Acrobot : environments::Acrobot<environments::acrobot::Specification<T, TI>> {
-        using PARAMETERS = environments::acrobot::DefaultParameters<T>;
-        static constexpr T ACTION_LOW[] = {PARAMETERS::MIN_TORQUE}, ACTION_HIGH[] = {PARAMETERS::MAX_TORQUE};
-        // cosine and sine of both angles, angular velocities in rad/s
-        static constexpr T OBSERVATION_HIGH[] = {1, 1, 1, 1, PARAMETERS::MAX_VEL_1, PARAMETERS::MAX_VEL_2};
-        static constexpr T OBSERVATION_LOW[] = {-1, -1, -1, -1, -PARAMETERS::MAX_VEL_1, -PARAMETERS::MAX_VEL_2};
-    };
-}
+#include <rl_tools/rl/zoo/acrobot/bounds.h>
 
 template <typename T, typename TI>
-using ENVIRONMENT_FACTORY = rl_tools::rl::zoo::Acrobot<T, TI>;
+using ENVIRONMENT_FACTORY = rl_tools::rl::zoo::BoundedAcrobot<
+    rl_tools::rl::environments::Acrobot<rl_tools::rl::environments::acrobot::Specification<T, TI>>>;
