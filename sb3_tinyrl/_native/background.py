@@ -35,10 +35,16 @@ class BackgroundBuild:
         """Whether a result is there or to come: not in a forked child, nor after an interrupt."""
         return self._process_id == os.getpid() and not self._cancelled.is_set()
 
-    @property
-    def is_done(self) -> bool:
-        """Whether :meth:`result` returns or raises without waiting."""
-        return self._library.done()
+    def is_done_within(self, seconds: float) -> bool:
+        """Wait no longer than this; return whether :meth:`result` returns or raises at once."""
+        try:
+            self._library.exception(timeout=seconds)
+        except TimeoutError:
+            return False
+        except KeyboardInterrupt:
+            self._cancelled.set()
+            raise
+        return True
 
     @property
     def has_failed(self) -> bool:

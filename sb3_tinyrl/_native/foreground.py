@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from sb3_tinyrl._native.background import BackgroundBuild
@@ -19,10 +18,7 @@ def build_in_foreground(spec: LibrarySpec, what: str) -> Path:
     :raises KernelError: what :func:`sb3_tinyrl._native.build.build` raised
     """
     build = BackgroundBuild(spec)
-    start = time.monotonic()
-    while not build.is_done and time.monotonic() - start < _SECONDS_IN_SILENCE:
-        time.sleep(0.002)
-    if build.is_done:
+    if build.is_done_within(_SECONDS_IN_SILENCE):
         return build.result()
     from rich.console import Console  # slow to import, and only needed here
 
