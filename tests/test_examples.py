@@ -56,6 +56,13 @@ def test_quickstart_solves_pendulum(tmp_path: Path):
     assert number("mean return after", output) > -250
 
 
+def test_custom_environment_is_trained_on(tmp_path: Path):
+    output = run("custom_environment/train.py", "--timesteps", 300, "--output", tmp_path / "my run")
+    assert number("mean return", output) < 0
+    assert str(tmp_path / "my run" / "model.zip") in output
+    assert SAC.load(tmp_path / "my run" / "model.zip").num_timesteps == 300
+
+
 def test_learning_curve_is_resumed(tmp_path: Path):
     arguments = ("--tasks", "pendulum", "--timesteps", 120, "--output", tmp_path)
     path = tmp_path / "learning_curve.json"

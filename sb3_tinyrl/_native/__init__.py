@@ -1,6 +1,7 @@
-"""From the shapes of a kernel to a shared library on disk, and from there to Python.
+"""From the shapes of a kernel, or a folder with an environment, to a shared library on disk, and from there to Python.
 
 ``spec`` says what is compiled, ``headers`` and ``compiler`` from what and with what, ``cache`` where the
-results live; ``build`` ties these together, and ``library`` calls what came out. Nothing in here knows
-reinforcement learning or Stable-Baselines3.
+results live; ``build`` ties these together, with ``diagnosis`` and ``dependencies`` for what the compiler says.
+``background`` and ``foreground`` build while something else goes on or the user waits; ``library`` (kernels) and
+``environment`` call what came out. Nothing in here knows Stable-Baselines3 or Gymnasium.
 """

@@ -8,15 +8,15 @@ from concurrent.futures import Future, TimeoutError
 from pathlib import Path
 
 from sb3_tinyrl._native.build import build
-from sb3_tinyrl._native.spec import KernelSpec
+from sb3_tinyrl._native.spec import LibrarySpec
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class BackgroundBuild:
-    """The build of one kernel, under way in a thread of its own from construction on."""
+    """The build of one library, under way in a thread of its own from construction on."""
 
-    def __init__(self, spec: KernelSpec) -> None:
+    def __init__(self, spec: LibrarySpec) -> None:
         self.spec = spec
         self._process_id = os.getpid()
         self._cancelled = threading.Event()
@@ -34,6 +34,17 @@ class BackgroundBuild:
     def is_alive(self) -> bool:
         """Whether a result is there or to come: not in a forked child, nor after an interrupt."""
         return self._process_id == os.getpid() and not self._cancelled.is_set()
+
+    def is_done_within(self, seconds: float) -> bool:
+        """Wait no longer than this; return whether :meth:`result` returns or raises at once."""
+        try:
+            self._library.exception(timeout=seconds)
+        except TimeoutError:
+            return False
+        except KeyboardInterrupt:
+            self._cancelled.set()
+            raise
+        return True
 
     @property
     def has_failed(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -17,21 +16,22 @@ from pathlib import Path
 
 from sb3_tinyrl._native.cache import KernelCache, cache_directory, cache_key
 from sb3_tinyrl._native.compiler import Compiler, compile_flags, cpu_features, find_compiler
+from sb3_tinyrl._native.dependencies import prerequisites
+from sb3_tinyrl._native.diagnosis import first_error
 from sb3_tinyrl._native.errors import KernelBuildError
-from sb3_tinyrl._native.headers import Headers, find_headers
-from sb3_tinyrl._native.spec import KernelSpec
+from sb3_tinyrl._native.headers import Headers, digest, find_headers, source_files
+from sb3_tinyrl._native.spec import LibrarySpec
 
 _LIBRARY = "kernel.so"
+_DEPENDENCIES = "dependencies"
 _SECONDS_BETWEEN_LOOKS = 0.1
-_ERROR_LINE = re.compile(r"\berror: |undefined reference|cannot find -l")
-_LONGEST_ERROR_LINE = 500
 _LONGEST_OUTPUT = 4000
 
 _logger = logging.getLogger("sb3_tinyrl")
 
 
-def build(spec: KernelSpec, *, cancelled: threading.Event | None = None) -> Path:
-    """Return a shared library with the kernel for ``spec``, compiling it unless the cache has it.
+def build(spec: LibrarySpec, *, cancelled: threading.Event | None = None) -> Path:
+    """Return a shared library for ``spec``, compiling it unless the cache has it.
 
     Safe to call from any thread and from many processes at once: one compiles, the others wait for it. A
     KeyboardInterrupt ends the compiler, too.
@@ -59,14 +59,16 @@ def build(spec: KernelSpec, *, cancelled: threading.Event | None = None) -> Path
 class _Recipe:
     """All that a library is made from."""
 
-    spec: KernelSpec
+    spec: LibrarySpec
     compiler: Compiler
     headers: Headers
 
     def key(self) -> str:
         return cache_key(
             {
+                "source": self.spec.source,
                 "spec": self.spec.header(),
+                "folder": digest(source_files(self.spec.folder)) if self.spec.folder else None,
                 "sources": self.headers.digest(),
                 "compiler": self.compiler.command,
                 "version": self.compiler.version,
@@ -77,8 +79,10 @@ class _Recipe:
 
     def shell_line(self) -> str:
         command = self.compiler.library_command(
-            self.headers.kernel_source,
+            self.headers.overlay / self.spec.source,
             Path(_LIBRARY),
+            quote_includes=[self.spec.folder] if self.spec.folder else [],
+            dependencies=Path(_DEPENDENCIES) if self.spec.folder else None,
             includes=[Path("."), self.headers.include_root],
             system_includes=[self.headers.rltools],
         )
@@ -86,12 +90,12 @@ class _Recipe:
 
 
 def _compile(recipe: _Recipe, cache: KernelCache, key: str, cancelled: threading.Event) -> Path:
-    _logger.info("compiling the kernel for %s with %s", recipe.spec, shlex.join(recipe.compiler.command))
+    _logger.info("compiling %s with %s", recipe.spec, shlex.join(recipe.compiler.command))
     if recipe.compiler.kind == "zig":
         _logger.info("zig's very first compilation takes a minute or two, as it builds its C++ library first")
     start = time.perf_counter()
     shell_line = recipe.shell_line()
-    # No depfile: the key covers the contents of every header, so an edited one leads to a new build from
+    # No depfile for ninja: the key covers the contents of every header, so an edited one leads to a new build from
     # nothing, even if its time of modification goes backwards, as it may when another version is installed.
     ninja_file = f"rule compile\n  command = {shell_line.replace('$', '$$')}\nbuild {_LIBRARY}: compile\n"
     with cache.workspace(key, {"kernel_spec.h": recipe.spec.header(), "build.ninja": ninja_file}) as folder:
@@ -106,11 +110,30 @@ def _compile(recipe: _Recipe, cache: KernelCache, key: str, cancelled: threading
             raise _build_error(recipe.spec, shell_line, output)
         if output:
             _logger.debug("the compiler says:\n%s", output)
+        if recipe.spec.folder is not None:
+            _require_sources_in_key(recipe, recipe.spec.folder, folder)
         if recipe.key() != key:
             raise KernelBuildError("the C++ sources changed while they were being compiled; start again")
         library = cache.publish(key, folder / _LIBRARY)
-    _logger.info("compiled the kernel in %.1f s", time.perf_counter() - start)
+    _logger.info("compiled it in %.1f s", time.perf_counter() - start)
     return library
+
+
+def _require_sources_in_key(recipe: _Recipe, sources: Path, workspace: Path) -> None:
+    """Refuse a user's header that the key does not cover: when it changes, the old library would be taken.
+
+    :param sources: the user's folder
+    :param workspace: where the compiler ran and left what it has read
+    """
+    known = {path.resolve() for path in source_files(sources).values()}
+    ours = (recipe.headers.overlay.resolve(), workspace.resolve())
+    for name in prerequisites((workspace / _DEPENDENCIES).read_text(encoding="utf-8")):
+        path = (workspace / name).resolve()
+        if path not in known and not any(path.is_relative_to(folder) for folder in ours):
+            raise KernelBuildError(
+                f"the environment in {sources} includes {path}, expected C++ headers in that folder or below (none "
+                "hidden); move it there, as changes elsewhere would go unnoticed"
+            )
 
 
 def _run_ninja(folder: Path, cancelled: threading.Event) -> tuple[bool, str]:
@@ -151,16 +174,13 @@ def _run_ninja(folder: Path, cancelled: threading.Event) -> tuple[bool, str]:
         raise
 
 
-def _build_error(spec: KernelSpec, shell_line: str, output: str) -> KernelBuildError:
-    lines = [line for line in output.splitlines() if line.strip()] or ["no error message"]
-    first = next(filter(_ERROR_LINE.search, lines), lines[0])
+def _build_error(spec: LibrarySpec, shell_line: str, output: str) -> KernelBuildError:
     shown = output[:_LONGEST_OUTPUT]
     omitted = f"\n[{len(output) - len(shown)} more characters]" if len(shown) < len(output) else ""
     return KernelBuildError(
-        f"the C++ compiler failed: {first[:_LONGEST_ERROR_LINE]}\n"
+        f"the C++ compiler failed: {first_error(output, spec.folder)}\n"
         f"Command: {shell_line}\n"
-        f"Kernel: {spec}\n"
-        "Expected a compiler for C++17 that knows GCC's flags. Choose another one with $CXX, or pass "
-        'kernel="torch" to train without one; if a recent compiler fails, please report this message.\n'
+        f"For: {spec}\n"
+        f"{spec.advice}\n"
         f"The compiler's output:\n{shown}{omitted}"
     )

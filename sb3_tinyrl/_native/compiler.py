@@ -38,7 +38,13 @@ class Compiler:
     kind: str
 
     def library_command(
-        self, source: Path, output: Path, includes: Iterable[Path], system_includes: Iterable[Path]
+        self,
+        source: Path,
+        output: Path,
+        includes: Iterable[Path],
+        system_includes: Iterable[Path],
+        quote_includes: Iterable[Path] = (),
+        dependencies: Path | None = None,
     ) -> list[str]:
         """Return the arguments that compile a shared library for this very CPU.
 
@@ -46,12 +52,17 @@ class Compiler:
         :param output: where the library goes
         :param includes: folders searched first, in whose headers warnings count
         :param system_includes: folders searched then, in whose headers they do not
+        :param quote_includes: folders searched for ``#include "..."`` only, so that no name in them hides a system
+            header
+        :param dependencies: where to write which files were read, those from ``system_includes`` left out
         """
         return [
             *self.command,
             *compile_flags(),
+            *(part for folder in quote_includes for part in ("-iquote", str(folder))),
             *(f"-I{folder}" for folder in includes),
             *(part for folder in system_includes for part in ("-isystem", str(folder))),
+            *(["-MMD", "-MF", str(dependencies)] if dependencies else []),
             str(source),
             "-o",
             str(output),

@@ -15,3 +15,7 @@ class KernelBuildError(KernelError):
 
 class CacheError(KernelError):
     """The folder for compiled kernels cannot be read or written."""
+
+
+class EpisodeEndedError(RuntimeError):
+    """An environment was to take a step outside of an episode."""

@@ -1,4 +1,4 @@
-"""Where the kernel's C++ lies: our overlay ``rl_tools/`` and the headers of the PyPI package ``rltools``."""
+"""Where C++ lies: our overlay ``rl_tools/``, the headers of the PyPI package ``rltools``, and folders of the user's."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sb3_tinyrl._native.errors import KernelBuildError
 
 _KERNEL_SOURCE = Path("interface", "sb3", "sac.cpp")
 _RLTOOLS_INCLUDE = Path("external", "rl_tools", "include")
+_SUFFIXES = frozenset([".h", ".hh", ".hpp", ".hxx", ".inl", ".ipp", ".tpp", ".inc", ".c", ".cc", ".cpp", ".cxx"])
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,6 @@ class Headers:
 
     overlay: Path
     rltools: Path
-
-    @property
-    def kernel_source(self) -> Path:
-        """The translation unit that makes up a kernel."""
-        return self.overlay / _KERNEL_SOURCE
 
     @property
     def include_root(self) -> Path:
@@ -44,6 +40,33 @@ class Headers:
                 with open(path, "rb") as file:
                     total.update(f"{name}\0".encode() + hashlib.sha256(file.read()).digest())
         return total.hexdigest()
+
+
+def source_files(folder: Path) -> dict[str, Path]:
+    """Return the C++ files in a folder of the user's and below it, by relative path.
+
+    Other files are no matter, nor is what is hidden, such as a virtual environment.
+
+    :raises KernelBuildError: when the folder can't be read
+    """
+
+    def fail(error: OSError) -> None:
+        raise KernelBuildError(f"can't read the environment's folder {folder}: {error.strerror}") from error
+
+    files = {}
+    for place, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = [Path(place, name) for name in sorted(names) if not name.startswith(".")]
+        files.update({path.relative_to(folder).as_posix(): path for path in paths if path.suffix in _SUFFIXES})
+    return files
+
+
+def digest(files: dict[str, Path]) -> str:
+    """Return a hash over names and contents."""
+    total = hashlib.sha256()
+    for name, path in files.items():
+        total.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
 
 
 def find_headers() -> Headers:

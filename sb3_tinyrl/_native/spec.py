@@ -1,12 +1,14 @@
-"""The compile-time part of a kernel: shapes, activation function and data types, never hyperparameters."""
+"""What a library is compiled from besides the headers: shapes, functions and data types, never hyperparameters."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 _SCALARS = {"float32": "float", "float64": "double"}
 _OBSERVATIONS = _SCALARS | {
@@ -58,6 +60,22 @@ class Activation:
         return "\n".join(f"        {line}" for line in lines)
 
 
+class LibrarySpec(Protocol):
+    """What :func:`sb3_tinyrl._native.build.build` needs to know; equal specs share one library."""
+
+    source: ClassVar[str]
+    """The translation unit, in our folder ``rl_tools/``."""
+    advice: ClassVar[str]
+    """What the user may do when it does not compile."""
+
+    @property
+    def folder(self) -> Path | None:
+        """A folder of the user's with headers that the source includes by name."""
+
+    def header(self) -> str:
+        """Return the text of ``kernel_spec.h``, which the source may include."""
+
+
 @dataclass(frozen=True)
 class KernelSpec:
     """Everything a kernel is compiled for; equal specs share one library.
@@ -76,6 +94,13 @@ class KernelSpec:
     :raises TypeError: when a size is no integer, or the layers are no tuple
     :raises ValueError: when a size is below 1, or there is no such data type
     """
+
+    source: ClassVar[str] = "interface/sb3/sac.cpp"
+    advice: ClassVar[str] = (
+        "Expected a compiler for C++17 that knows GCC's flags. Choose another one with $CXX, or pass "
+        'kernel="torch" to train without one; if a recent compiler fails, please report this message.'
+    )
+    folder: ClassVar[None] = None
 
     observation_dim: int
     action_dim: int
@@ -129,6 +154,43 @@ namespace rl_tools::kernel_spec {{
     constexpr TI OBSERVATION_DIVISOR = {self.observation_divisor};
 }}
 """
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec:
+    """A C++ environment on its own, to be stepped from Python.
+
+    :param folder: has a header ``environment.h`` that declares ``ENVIRONMENT_FACTORY<T, TI>``
+    """
+
+    source: ClassVar[str] = "interface/environment/environment.cpp"
+    advice: ClassVar[str] = (
+        "Expected an environment in RLtools' interface, declared in environment.h as "
+        "`template <typename T, typename TI> using ENVIRONMENT_FACTORY = ...;`; examples/custom_environment has one to "
+        "copy from."
+    )
+
+    folder: Path
+
+    def header(self) -> str:
+        """Return nothing: the environment tells its sizes itself."""
+        return ""
+
+
+def require_environment_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a folder with an environment.
+
+    :raises FileNotFoundError: when there is no such folder, or no ``environment.h`` in it
+    """
+    path = Path(folder).expanduser().absolute()
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no folder {path}, expected one with a C++ environment in environment.h")
+    if not (path / "environment.h").is_file():
+        headers = ", ".join(sorted(file.name for file in path.glob("*.h"))) or "no header at all"
+        raise FileNotFoundError(
+            f"the folder {path} has no environment.h (it has {headers}); add that header and include the others in it"
+        )
+    return path
 
 
 def _require_size(name: str, value: Any) -> None:

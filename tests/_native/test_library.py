@@ -5,11 +5,16 @@ import subprocess
 import pytest
 
 from sb3_tinyrl._native.compiler import find_compiler
+from sb3_tinyrl._native.environment import load_environment
 from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl._native.library import Kernel
 from sb3_tinyrl._native.spec import KernelSpec
 
 SPEC = KernelSpec(3, 1, (8,), (8,), batch_size=4)
+ENVIRONMENT_OF_ANOTHER_VERSION = " ".join(
+    f'extern "C" unsigned environment_{name}() {{ return 999; }}'
+    for name in ("abi_version", "metadata", "bounds", "create", "destroy", "check", "episodes", "seed", "reset", "step")
+)
 
 
 def compile_library(folder, source):
@@ -39,8 +44,16 @@ def test_a_library_from_stale_sources_is_refused(source, version, tmp_path):
         Kernel(SPEC, compile_library(tmp_path, source))
 
 
+@pytest.mark.parametrize(("source", "version"), [("int nothing;", "None"), (ENVIRONMENT_OF_ANOTHER_VERSION, "999")])
+def test_an_environment_from_stale_sources_is_refused(source, version, tmp_path):
+    with pytest.raises(KernelError, match=rf"environments has version {version}, expected .*remove the stale copy"):
+        load_environment(compile_library(tmp_path, source))
+
+
 def test_a_file_that_is_no_library_is_refused(tmp_path):
     path = tmp_path / "kernel.so"
     path.write_bytes(b"not a library")
     with pytest.raises(KernelError, match="can't be loaded"):
         Kernel(SPEC, path)
+    with pytest.raises(KernelError, match="can't be loaded"):
+        load_environment(path)

@@ -24,6 +24,10 @@ SPECS = {
 }
 
 
+ROOT = SOURCES.parents[1]
+ENVIRONMENTS = [*sorted((ROOT / "rl_tools" / "rl" / "zoo").iterdir()), ROOT / "examples" / "custom_environment"]
+
+
 def compile_and_run(source: str, folder: Path, *flags: str) -> None:
     headers = find_headers()
     program = folder / "program"
@@ -51,6 +55,19 @@ def test_kernel_under_address_and_undefined_behaviour_sanitizers(name, tmp_path)
     compile_and_run(
         "sac_test.cpp",
         tmp_path,
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=all",
+        "-ffp-contract=fast",
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", ENVIRONMENTS, ids=lambda folder: folder.name)
+def test_environment_under_address_and_undefined_behaviour_sanitizers(folder, tmp_path):
+    compile_and_run(
+        "environment_test.cpp",
+        tmp_path,
+        *("-iquote", str(folder)),
         "-fsanitize=address,undefined",
         "-fno-sanitize-recover=all",
         "-ffp-contract=fast",

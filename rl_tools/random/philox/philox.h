@@ -14,7 +14,8 @@ namespace rl_tools::random::philox {
         NEXT_ACTION_NOISE,
         EXPLORATION_NOISE,
         NOISE_MATRIX,
-        EXPLORATION_MATRIX
+        EXPLORATION_MATRIX,
+        ENVIRONMENT
     };
 
     struct Engine {

@@ -1,0 +1,161 @@
+// The C interface of one environment: what sb3_tinyrl/_native/environment.py calls through ctypes. `environment.h` is
+// the author's; it comes first among ours, so that its functions are known where they are called.
+
+#include <rl_tools/operations/cpu.h>
+
+#include "environment.h"
+
+#include <cmath>
+#include <cstdint>
+#include <exception>
+#include <vector>
+
+#include <rl_tools/rl/components/episode/operations_cpu.h>
+
+#if defined(_WIN32)
+#define RL_TOOLS_EXPORT extern "C" __declspec(dllexport)
+#else
+#define RL_TOOLS_EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
+namespace episode = rl_tools::rl::components::episode;
+
+using T = float;
+using DEVICE = rl_tools::devices::DefaultCPU;
+using ENVIRONMENT =
+    rl_tools::rl::environment_wrappers::Complete<T, DEVICE::index_t, ENVIRONMENT_FACTORY<T, DEVICE::index_t>>;
+using Episode = rl_tools::rl::components::Episode<ENVIRONMENT>;
+
+// Here rather than where it is used: the missing functions are named before anything fails for their lack.
+template void rl_tools::rl::environment_wrappers::complete::require_functions<DEVICE, ENVIRONMENT, Episode::RNG>();
+
+static_assert(std::is_trivially_copyable_v<Episode>);
+
+// Several environments that share what never changes.
+struct Environments {
+    explicit Environments(std::size_t n) : episodes(n) { rl_tools::init(device, environment); }
+
+    DEVICE device;
+    ENVIRONMENT environment;
+    std::vector<Episode> episodes;
+};
+
+struct Metadata {
+    std::int64_t observation_dim;
+    std::int64_t action_dim;
+    std::int64_t episode_step_limit;  // 0: none
+    std::int64_t episode_bytes;
+};
+
+// Where a step's results go; one of each for each environment.
+struct Results {
+    T* observations;                // [environment][OBSERVATION_DIM]
+    T* rewards;                     // [environment]
+    std::uint8_t* terminated;       // "
+    std::uint8_t* truncated;        // "
+    T* final_observations;          // [environment][OBSERVATION_DIM]: the last of each episode that ended in this step
+    double* episode_returns;        // [environment]: of each episode that ended in this step
+    std::int64_t* episode_lengths;  // "
+};
+
+enum class Status : std::int32_t { DONE, ACTION_NOT_FINITE, EPISODE_HAS_ENDED };
+
+// To be raised with every change of the functions and structures below; ABI_VERSION in environment.py is its twin.
+RL_TOOLS_EXPORT std::uint32_t environment_abi_version() {
+    return 1;
+}
+
+RL_TOOLS_EXPORT void environment_metadata(Metadata* metadata) {
+    *metadata = {ENVIRONMENT::OBSERVATION_DIM, ENVIRONMENT::ACTION_DIM, ENVIRONMENT::EPISODE_STEP_LIMIT,
+                 sizeof(Episode)};
+}
+
+// [OBSERVATION_DIM] and [ACTION_DIM] elements.
+RL_TOOLS_EXPORT void environment_bounds(T* observation_low, T* observation_high, T* action_low, T* action_high) {
+    for (std::size_t i = 0; i < ENVIRONMENT::OBSERVATION_DIM; i++) {
+        observation_low[i] = static_cast<T>(ENVIRONMENT::OBSERVATION_BOUNDS::low(i));
+        observation_high[i] = static_cast<T>(ENVIRONMENT::OBSERVATION_BOUNDS::high(i));
+    }
+    for (std::size_t i = 0; i < ENVIRONMENT::ACTION_DIM; i++) {
+        action_low[i] = static_cast<T>(ENVIRONMENT::ACTION_BOUNDS::low(i));
+        action_high[i] = static_cast<T>(ENVIRONMENT::ACTION_BOUNDS::high(i));
+    }
+}
+
+// Null where memory is not to be had.
+RL_TOOLS_EXPORT Environments* environment_create(std::int64_t n) {
+    try {
+        return new Environments(static_cast<std::size_t>(n));
+    } catch (const std::exception&) {
+        return nullptr;
+    }
+}
+
+RL_TOOLS_EXPORT void environment_destroy(Environments* environments) {
+    delete environments;
+}
+
+RL_TOOLS_EXPORT episode::Flaw environment_check(Environments* environments) {
+    return episode::check(environments->device, environments->environment);
+}
+
+// All that changes, `episode_bytes` for each environment: to be copied, kept, and written back.
+RL_TOOLS_EXPORT void* environment_episodes(Environments* environments) {
+    return environments->episodes.data();
+}
+
+RL_TOOLS_EXPORT void environment_seed(Environments* environments, std::int64_t i, std::uint64_t seed) {
+    episode::seed(environments->episodes[i], seed);
+}
+
+// Starts an episode in each environment where `mask` is not 0, and writes its first observation.
+RL_TOOLS_EXPORT void environment_reset(Environments* environments, const std::uint8_t* mask, std::int32_t nominal,
+                                       T* observations) {
+    for (std::size_t i = 0; i < environments->episodes.size(); i++) {
+        if (mask[i]) {
+            episode::reset(environments->device, environments->environment, environments->episodes[i], nominal != 0,
+                           observations + i * ENVIRONMENT::OBSERVATION_DIM);
+        }
+    }
+}
+
+// One step of each environment with `actions` [environment][ACTION_DIM]; of none, and `culprit` is the first to blame,
+// if the status is not DONE.
+RL_TOOLS_EXPORT Status environment_step(Environments* environments, const T* actions, std::int64_t step_limit,
+                                        episode::Autoreset autoreset, const Results* results, std::int64_t* culprit) {
+    auto& episodes = environments->episodes;
+    for (std::size_t i = 0; i < episodes.size(); i++) {
+        *culprit = static_cast<std::int64_t>(i);
+        for (std::size_t j = 0; j < ENVIRONMENT::ACTION_DIM; j++) {
+            if (!std::isfinite(actions[i * ENVIRONMENT::ACTION_DIM + j])) {
+                return Status::ACTION_NOT_FINITE;
+            }
+        }
+        if (autoreset == episode::Autoreset::DISABLED && episode::has_ended(episodes[i])) {
+            return Status::EPISODE_HAS_ENDED;
+        }
+    }
+    for (std::size_t i = 0; i < episodes.size(); i++) {
+        T* observation = results->observations + i * ENVIRONMENT::OBSERVATION_DIM;
+        if (autoreset == episode::Autoreset::NEXT_STEP && episode::has_ended(episodes[i])) {
+            episode::reset(environments->device, environments->environment, episodes[i], false, observation);
+            results->rewards[i] = 0;
+            results->terminated[i] = results->truncated[i] = 0;
+            continue;
+        }
+        results->rewards[i] = episode::step(environments->device, environments->environment, episodes[i],
+                                            actions + i * ENVIRONMENT::ACTION_DIM, step_limit, observation);
+        results->terminated[i] = episodes[i].terminated;
+        results->truncated[i] = episodes[i].truncated;
+        if (episode::has_ended(episodes[i])) {
+            results->episode_returns[i] = episodes[i].episode_return;
+            results->episode_lengths[i] = episodes[i].n_steps;
+            if (autoreset == episode::Autoreset::SAME_STEP) {
+                std::memcpy(results->final_observations + i * ENVIRONMENT::OBSERVATION_DIM, observation,
+                            ENVIRONMENT::OBSERVATION_DIM * sizeof(T));
+                episode::reset(environments->device, environments->environment, episodes[i], false, observation);
+            }
+        }
+    }
+    return Status::DONE;
+}

@@ -1,0 +1,32 @@
+#pragma once
+// One environment as Gymnasium and Stable-Baselines3 see it: seeded, cut at a time limit, with the statistics of the
+// running episode. Whoever steps environments steps them through this, so the same seed and actions give the
+// same numbers alone, in a batch and in a training loop.
+
+#include <cstdint>
+
+#include <rl_tools/operations/cpu.h>
+
+#include <rl_tools/random/philox/bit_generator.h>
+
+namespace rl_tools::rl::components {
+    template <typename T_ENVIRONMENT>
+    struct Episode {
+        using ENVIRONMENT = T_ENVIRONMENT;
+        using RNG = devices::random::CPU::ENGINE<random::philox::BitGenerator>;
+        typename ENVIRONMENT::Parameters parameters;
+        typename ENVIRONMENT::State state;
+        RNG rng;
+        std::int64_t n_steps;
+        double episode_return;  // in double, as SB3's Monitor adds rewards up
+        bool terminated;
+        bool truncated;
+    };
+
+    namespace episode {
+        // When an episode that has ended starts anew, in the words of Gymnasium's AutoresetMode.
+        enum class Autoreset : std::int32_t { DISABLED, NEXT_STEP, SAME_STEP };
+
+        enum class Flaw : std::int32_t { NONE, OBSERVES_TOO_LITTLE, OBSERVES_TOO_MUCH };
+    }
+}

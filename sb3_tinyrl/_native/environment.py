@@ -1,0 +1,295 @@
+"""The C interface of compiled environments (``rl_tools/interface/environment/environment.cpp``), called through ctypes.
+
+ctypes releases the GIL during each call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sb3_tinyrl._native.errors import EpisodeEndedError, KernelError
+from sb3_tinyrl._native.foreground import build_in_foreground
+from sb3_tinyrl._native.headers import digest, source_files
+from sb3_tinyrl._native.spec import EnvironmentSpec, require_environment_folder
+
+#: What ``environment_abi_version`` in ``environment.cpp`` returns when its functions and structures are the ones below.
+ABI_VERSION = 1
+
+_SEED_BITS = 64
+
+
+class Autoreset(IntEnum):
+    """When an episode that has ended starts anew; the values of ``Autoreset`` in ``episode.h``."""
+
+    DISABLED = 0
+    NEXT_STEP = 1
+    SAME_STEP = 2
+
+
+class _Status(IntEnum):
+    DONE = 0
+    ACTION_NOT_FINITE = 1
+    EPISODE_HAS_ENDED = 2
+
+
+_FLAWS = {
+    1: "observe() leaves elements of the observation unset: it declares more of them than it writes",
+    2: "observe() writes beyond the observation: it declares fewer elements than it writes",
+}
+
+
+class _Metadata(ctypes.Structure):
+    _fields_ = (
+        ("observation_dim", ctypes.c_int64),
+        ("action_dim", ctypes.c_int64),
+        ("episode_step_limit", ctypes.c_int64),
+        ("episode_bytes", ctypes.c_int64),
+    )
+
+
+class _Results(ctypes.Structure):
+    _fields_ = (
+        ("observations", ctypes.c_void_p),
+        ("rewards", ctypes.c_void_p),
+        ("terminated", ctypes.c_void_p),
+        ("truncated", ctypes.c_void_p),
+        ("final_observations", ctypes.c_void_p),
+        ("episode_returns", ctypes.c_void_p),
+        ("episode_lengths", ctypes.c_void_p),
+    )
+
+
+_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "environment_abi_version": (ctypes.c_uint32, ()),
+    "environment_metadata": (None, (ctypes.POINTER(_Metadata),)),
+    "environment_bounds": (None, (ctypes.c_void_p,) * 4),
+    "environment_create": (ctypes.c_void_p, (ctypes.c_int64,)),
+    "environment_destroy": (None, (ctypes.c_void_p,)),
+    "environment_check": (ctypes.c_int32, (ctypes.c_void_p,)),
+    "environment_episodes": (ctypes.c_void_p, (ctypes.c_void_p,)),
+    "environment_seed": (None, (ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64)),
+    "environment_reset": (None, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p)),
+    "environment_step": (
+        ctypes.c_int32,
+        (
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_int64,
+            ctypes.c_int32,
+            ctypes.POINTER(_Results),
+            ctypes.POINTER(ctypes.c_int64),
+        ),
+    ),
+}
+
+
+def load_environment(path: Path) -> ctypes.CDLL:
+    """Load a compiled environment and declare its functions.
+
+    :raises KernelError: when it can't be loaded, or comes from other sources than ours
+    """
+    try:
+        library = ctypes.CDLL(os.fspath(path))
+    except OSError as error:
+        raise KernelError(f"The compiled environment {path} can't be loaded: {error}") from error
+    try:
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+        version = library.environment_abi_version()
+    except AttributeError:
+        version = None
+    if version != ABI_VERSION:
+        raise KernelError(
+            "The folder rl_tools is not the one of this sb3_tinyrl: its C interface of environments has version "
+            f"{version}, expected {ABI_VERSION}. The first rl_tools on sys.path with interface/sb3/sac.cpp is taken; "
+            "remove the stale copy."
+        )
+    return library
+
+
+class Environments:
+    """Several environments of one kind, stepped together. Not thread-safe; may be pickled and copied.
+
+    The same seed and actions give the same numbers however many there are and wherever they run. What a step or reset
+    leaves in the arrays below is overwritten by the next.
+
+    :param folder: with ``environment.h``
+    :param n: how many environments
+    :raises FileNotFoundError: when the folder or the header is missing
+    :raises ValueError: when ``n`` is below 1, or the environment's sizes do not fit what it does
+    :raises KernelError: when the environment can't be compiled or loaded
+    """
+
+    observations: npt.NDArray[np.float32]
+    """Shape ``(n, observation_dim)``; those of the new episode where the step has reset an environment."""
+    rewards: npt.NDArray[np.float32]
+    """Shape ``(n,)``."""
+    terminated: npt.NDArray[np.bool_]
+    """Shape ``(n,)``."""
+    truncated: npt.NDArray[np.bool_]
+    """Shape ``(n,)``."""
+    final_observations: npt.NDArray[np.float32]
+    """Shape ``(n, observation_dim)``; the last of an episode, where one ended and the same step began another."""
+    episode_returns: npt.NDArray[np.float64]
+    """Shape ``(n,)``; sums of rewards, where an episode ended."""
+    episode_lengths: npt.NDArray[np.int64]
+    """Shape ``(n,)``; steps, where an episode ended."""
+
+    def __init__(self, folder: str | os.PathLike[str], n: int = 1) -> None:
+        if n < 1:
+            raise ValueError(f"{n} environments, expected at least 1")
+        self.folder = require_environment_folder(folder)
+        self.n = n
+        self._is_seeded = np.zeros(n, np.bool_)
+        self._has_started = np.zeros(n, np.bool_)
+        self._source_digest = digest(source_files(self.folder))
+        self._load()
+
+    def _load(self) -> None:
+        library = load_environment(
+            build_in_foreground(EnvironmentSpec(self.folder), f"the environment in {self.folder}")
+        )
+        metadata = _Metadata()
+        library.environment_metadata(ctypes.byref(metadata))
+        self.observation_dim = int(metadata.observation_dim)
+        self.action_dim = int(metadata.action_dim)
+        self.episode_step_limit = int(metadata.episode_step_limit)
+        """Steps after which the author wants episodes truncated, 0 for never."""
+        self._episode_bytes = int(metadata.episode_bytes)
+
+        self.observation_low, self.observation_high = np.zeros((2, self.observation_dim), np.float32)
+        self.action_low, self.action_high = np.zeros((2, self.action_dim), np.float32)
+        library.environment_bounds(
+            *(
+                bounds.ctypes.data
+                for bounds in (self.observation_low, self.observation_high, self.action_low, self.action_high)
+            )
+        )
+
+        self.observations, self.final_observations = np.zeros((2, self.n, self.observation_dim), np.float32)
+        self.rewards = np.zeros(self.n, np.float32)
+        self.terminated, self.truncated = np.zeros((2, self.n), np.bool_)
+        self.episode_returns = np.zeros(self.n, np.float64)
+        self.episode_lengths = np.zeros(self.n, np.int64)
+        self._results = _Results(*(getattr(self, name).ctypes.data for name, _ in _Results._fields_))
+        self._actions = np.zeros((self.n, self.action_dim), np.float32)
+        self._mask = np.zeros(self.n, np.bool_)
+        self._culprit = ctypes.c_int64()
+        self._may_step = bool(self._has_started.all())
+        # Addresses that are known: asking numpy each time costs more than a small call.
+        self._arguments = self._actions.ctypes.data, ctypes.byref(self._results), ctypes.byref(self._culprit)
+
+        self._library = library
+        self._handle = library.environment_create(self.n)
+        if not self._handle:
+            raise KernelError(
+                f"There is no memory for {self.n} environments of {self._episode_bytes} bytes; make fewer of them"
+            )
+        if flaw := library.environment_check(self._handle):
+            raise ValueError(
+                f"The environment in {self.folder} is at odds with itself: {_FLAWS[flaw]}. It declares "
+                f"{self.observation_dim}; make OBSERVATION_DIM, or DIM in its Observation, the number that it writes."
+            )
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self._library.environment_destroy(self._handle)
+
+    def seed(self, index: int, seed: int) -> None:
+        """Seed the random numbers of one environment; its next reset is the first to use them.
+
+        :param seed: at least 0; from 2**64 on it starts over
+        """
+        self._library.environment_seed(self._handle, index, seed % 2**_SEED_BITS)
+        self._is_seeded[index] = True
+
+    def reset(self, mask: npt.NDArray[np.bool_] | None = None, nominal: bool = False) -> None:
+        """Start new episodes; ``observations`` has their first ones.
+
+        Environments that were never seeded are seeded by the operating system's random numbers.
+
+        :param mask: shape ``(n,)``, which environments; all by default
+        :param nominal: whether to start from the environment's ``initial_state`` instead of drawing one
+        """
+        self._mask[:] = True if mask is None else mask
+        self._has_started |= self._mask
+        self._may_step = bool(self._has_started.all())
+        for index in np.flatnonzero(self._mask & ~self._is_seeded):
+            self.seed(int(index), secrets.randbits(_SEED_BITS))
+        self._library.environment_reset(self._handle, self._mask.ctypes.data, nominal, self.observations.ctypes.data)
+
+    def step(self, actions: npt.ArrayLike, step_limit: int, autoreset: Autoreset) -> None:
+        """Take one step in each environment and leave the results in the arrays.
+
+        :param actions: shape ``(n, action_dim)``, between ``action_low`` and ``action_high``, and clipped to them
+        :param step_limit: steps after which episodes are truncated, 0 for never
+        :param autoreset: when ended episodes start anew
+        :raises ValueError: when the shape does not fit, or an action is not finite; no environment took a step then
+        :raises EpisodeEndedError: when an episode has not begun, or has ended and ``autoreset`` is disabled
+        """
+        if not self._may_step:
+            raise EpisodeEndedError("no episode has begun in some environments; call reset() first")
+        if np.shape(actions) != self._actions.shape:
+            raise ValueError(f"actions of shape {np.shape(actions)}, expected {self._actions.shape}")
+        self._actions[...] = actions
+        address, results, culprit = self._arguments
+        status = self._library.environment_step(self._handle, address, step_limit, autoreset, results, culprit)
+        if status == _Status.ACTION_NOT_FINITE:
+            index = self._culprit.value
+            raise ValueError(
+                f"The action {self._actions[index].tolist()} for environment {index} is not finite, expected numbers "
+                f"between {self.action_low.tolist()} and {self.action_high.tolist()}. No environment took a step."
+            )
+        if status == _Status.EPISODE_HAS_ENDED:
+            raise EpisodeEndedError(f"the episode of environment {self._culprit.value} has ended; call reset() first")
+
+    @property
+    def episodes(self) -> bytes:
+        """All that a step changes, random numbers included; what :attr:`episodes` is set to goes on from there.
+
+        :raises ValueError: when set to the bytes of other environments
+        """
+        return ctypes.string_at(self._library.environment_episodes(self._handle), self.n * self._episode_bytes)
+
+    @episodes.setter
+    def episodes(self, episodes: bytes) -> None:
+        if len(episodes) != self.n * self._episode_bytes:
+            raise ValueError(
+                f"{len(episodes)} bytes are no {self.n} episodes of the environment in {self.folder}, expected "
+                f"{self._episode_bytes} for each"
+            )
+        ctypes.memmove(self._library.environment_episodes(self._handle), episodes, len(episodes))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "folder": self.folder,
+            "n": self.n,
+            "source_digest": self._source_digest,
+            "is_seeded": self._is_seeded,
+            "has_started": self._has_started,
+            "observations": self.observations,
+            "episodes": self.episodes,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.folder = require_environment_folder(state["folder"])
+        self.n = state["n"]
+        self._is_seeded, self._has_started = state["is_seeded"].copy(), state["has_started"].copy()
+        self._source_digest = digest(source_files(self.folder))
+        if self._source_digest != state["source_digest"]:
+            raise ValueError(
+                f"The environment in {self.folder} has changed since this was pickled, so its state can't be restored; "
+                "make the environment anew, or bring the old sources back."
+            )
+        self._load()
+        self.observations[...] = state["observations"]
+        self.episodes = state["episodes"]

@@ -1,0 +1,99 @@
+"""A C++ environment as an environment of Gymnasium."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from gymnasium.wrappers import TimeLimit
+
+from sb3_tinyrl._native.environment import Autoreset, Environments
+from sb3_tinyrl._native.errors import EpisodeEndedError
+from sb3_tinyrl.environments.common import RENDER_FPS, Image, Renderer, box_spaces, is_nominal, load_renderer
+
+Array = npt.NDArray[np.float32]
+
+
+class NativeEnv(gym.Env[Array, Array]):
+    """A C++ environment, compiled when the first of its kind is made and then kept on disk.
+
+    Like Gymnasium's own classes it knows no time limit; ``gymnasium.make`` adds that as a wrapper. ``reset`` takes the
+    option ``nominal``: whether to start from the environment's ``initial_state`` instead of drawing one.
+
+    :param folder: with ``environment.h``
+    :param renderer: draws an observation, shape ``(observation_dim,)``, as an image, shape ``(height, width, 3)``; the
+        function or its place, as ``"module:function"``
+    :param render_mode: ``"rgb_array"`` or ``None``
+    :raises FileNotFoundError: when the folder or the header is missing
+    :raises ValueError: when the environment contradicts itself
+    :raises TypeError: when there is a render mode, but no renderer
+    :raises KernelError: when it can't be compiled
+    """
+
+    # Gymnasium reads it off the class and declares it for instances.
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": RENDER_FPS}  # noqa: RUF012
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        renderer: str | Renderer | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self._renderer = load_renderer(renderer, render_mode)
+        self.render_mode = render_mode
+        self.environments = Environments(folder)
+        self.observation_space, self.action_space = box_spaces(self.environments)  # type: ignore[assignment]
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        """Start an episode.
+
+        :param seed: of the environment's random numbers; they go on where they were without one
+        :param options: ``{"nominal": True}`` to start from the environment's ``initial_state``
+        :return: the first observation, shape ``(observation_dim,)``, and an empty dictionary
+        """
+        super().reset(seed=seed)
+        nominal = is_nominal(options)
+        if seed is not None:
+            self.environments.seed(0, seed)
+        self.environments.reset(nominal=nominal)
+        return self.environments.observations[0].copy(), {}
+
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Take a step.
+
+        :param action: shape ``(action_dim,)``, in the units of ``action_space`` and clipped to it
+        :return: observation, reward, whether the episode has terminated, ``False``, and an empty dictionary
+        :raises ValueError: when the action's shape does not fit, or it is not finite
+        :raises ResetNeeded: when no episode has begun, or it has terminated
+        """
+        environments = self.environments
+        try:
+            environments.step(np.asarray(action)[np.newaxis], 0, Autoreset.DISABLED)
+        except EpisodeEndedError as error:
+            raise gym.error.ResetNeeded(str(error)) from None
+        reward, terminated = environments.rewards.item(), environments.terminated.item()
+        return environments.observations[0].copy(), reward, terminated, False, {}
+
+    def render(self) -> Image | None:
+        """Draw the current observation.
+
+        :return: shape ``(height, width, 3)``; ``None`` without a render mode
+        """
+        if self._renderer is None:
+            gym.logger.warn("render() draws nothing, as no render_mode was passed; pass render_mode='rgb_array'")
+            return None
+        return self._renderer(self.environments.observations[0])
+
+
+def make_with_time_limit(**arguments: Any) -> gym.Env[Array, Array]:
+    """Make a :class:`NativeEnv` with the time limit that its author declares."""
+    env = NativeEnv(**arguments)
+    limit = env.environments.episode_step_limit
+    return TimeLimit(env, limit) if limit else env
+
+
+# Gymnasium looks here for the modes before it makes an environment, and wraps it for "human" and lists of pictures.
+make_with_time_limit.metadata = NativeEnv.metadata  # type: ignore[attr-defined]

@@ -1,0 +1,172 @@
+"""Several C++ environments as one ``VecEnv`` of Stable-Baselines3."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+
+from sb3_tinyrl._native.environment import Autoreset, Environments
+from sb3_tinyrl.environments.common import RENDER_FPS, Image, Renderer, box_spaces, is_nominal, load_renderer
+from sb3_tinyrl.environments.registration import find_native_spec
+from sb3_tinyrl.environments.vector_env import step_limit
+
+
+class NativeVecEnv(VecEnv):
+    """C++ environments that take their steps in one call, for any algorithm of Stable-Baselines3.
+
+    Behaves like a ``DummyVecEnv`` over ``Monitor``: an environment whose episode ends is reset in the same step, and
+    its ``info`` has ``terminal_observation``, ``TimeLimit.truncated`` and the statistics ``episode``.
+
+    :param env_id: id of a native environment, as for ``gymnasium.make``
+    :param n_envs: how many environments
+    :param seed: environment ``i`` gets ``seed + i``
+    :param max_episode_steps: after how many steps episodes are truncated; by default as registered or declared by the
+        environment, never for -1
+    :param render_mode: ``"rgb_array"`` or ``None``
+    :raises ValueError: when the id is that of another kind of environment, or the environment contradicts itself
+    :raises KernelError: when it can't be compiled
+    """
+
+    actions: npt.NDArray[np.float32]
+
+    def __init__(
+        self,
+        env_id: str,
+        n_envs: int = 1,
+        seed: int | None = None,
+        max_episode_steps: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        spec = find_native_spec(env_id)
+        renderer = load_renderer(spec.kwargs.get("renderer"), render_mode)
+        self.environments = Environments(spec.kwargs["folder"], n_envs)
+        limit = spec.max_episode_steps if max_episode_steps is None else max_episode_steps
+        self._step_limit = step_limit(self.environments, limit)
+        observation_space, action_space = box_spaces(self.environments)
+        self._views = [
+            _View(self.environments, i, spec, observation_space, action_space, renderer, render_mode)
+            for i in range(n_envs)
+        ]
+        super().__init__(n_envs, observation_space, action_space)
+        self.metadata["render_fps"] = RENDER_FPS  # type: ignore[assignment]  # SB3 annotates less than it allows
+        self._start = time.time()
+        if seed is not None:
+            self.seed(seed)
+
+    def reset(self) -> npt.NDArray[np.float32]:
+        """Start an episode in each environment.
+
+        :return: observations, shape ``(n_envs, observation_dim)``
+        """
+        for i, seed in enumerate(self._seeds):
+            if seed is not None:
+                self.environments.seed(i, seed)
+        nominal = np.array([is_nominal(options) for options in self._options])
+        for mask, is_from_nominal in ((~nominal, False), (nominal, True)):
+            if mask.any():
+                self.environments.reset(mask, is_from_nominal)
+        self._reset_seeds()
+        self._reset_options()
+        self.reset_infos = [{} for _ in range(self.num_envs)]
+        return self.environments.observations.copy()
+
+    def step_async(self, actions: npt.NDArray[np.float32]) -> None:
+        """Remember the actions.
+
+        :param actions: shape ``(n_envs, action_dim)``, in the units of ``action_space`` and clipped to it
+        """
+        self.actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Take the step.
+
+        :return: observations, rewards and ends of episodes, shape ``(n_envs, ...)``, and a dictionary for each
+            environment
+        :raises ValueError: when the shape of the actions does not fit, or one is not finite
+        """
+        environments = self.environments
+        environments.step(self.actions, self._step_limit, Autoreset.SAME_STEP)
+        dones = environments.terminated | environments.truncated
+        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
+        for i in dones.nonzero()[0]:
+            infos[i] = {
+                "TimeLimit.truncated": bool(environments.truncated[i] and not environments.terminated[i]),
+                "terminal_observation": environments.final_observations[i].copy(),
+                # as SB3's Monitor writes it
+                "episode": {
+                    "r": round(float(environments.episode_returns[i]), 6),
+                    "l": int(environments.episode_lengths[i]),
+                    "t": round(time.time() - self._start, 6),
+                },
+            }
+        return environments.observations.copy(), environments.rewards.copy(), dones, infos
+
+    def close(self) -> None:
+        """Do nothing: there is nothing that ends before the object does."""
+
+    def get_images(self) -> Sequence[Image | None]:
+        """Draw the current observation of each environment."""
+        return [view.render() for view in self._views]
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """Return an attribute of each environment; there are those of a Gymnasium environment, and those set before.
+
+        :raises AttributeError: when there is none of that name
+        """
+        return [getattr(self._views[i], attr_name) for i in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Set an attribute of each environment; the C++ does not see it."""
+        for i in self._get_indices(indices):
+            setattr(self._views[i], attr_name, value)
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """Call a method of each environment, such as ``render``.
+
+        :raises AttributeError: when there is none of that name
+        """
+        return [getattr(self._views[i], method_name)(*method_args, **method_kwargs) for i in self._get_indices(indices)]
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
+        """Return ``False`` for each environment: there are no wrappers."""
+        return [False for _ in self._get_indices(indices)]
+
+
+class _View:
+    """What SB3 sees of one of the environments: the attributes of a Gymnasium environment."""
+
+    def __init__(
+        self,
+        environments: Environments,
+        index: int,
+        spec: EnvSpec,
+        observation_space: spaces.Box,
+        action_space: spaces.Box,
+        renderer: Renderer | None,
+        render_mode: str | None,
+    ) -> None:
+        self._environments = environments
+        self._index = index
+        self._renderer = renderer
+        self.spec = spec
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.render_mode = render_mode
+
+    def render(self) -> Image | None:
+        if self._renderer is None:
+            return None
+        return self._renderer(self._environments.observations[self._index])

@@ -1,0 +1,140 @@
+"""Several C++ environments as one vector environment of Gymnasium."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from sb3_tinyrl._native.environment import Autoreset, Environments
+from sb3_tinyrl._native.errors import EpisodeEndedError
+from sb3_tinyrl.environments.common import RENDER_FPS, Image, Renderer, box_spaces, is_nominal, load_renderer
+
+Array = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
+
+
+class NativeVectorEnv(VectorEnv[Array, Array, npt.NDArray[Any]]):
+    """C++ environments that take their steps in one call; what ``gymnasium.make_vec`` makes.
+
+    Behaves like :class:`gymnasium.vector.SyncVectorEnv` over :class:`~sb3_tinyrl.environments.NativeEnv`.
+
+    :param folder: with ``environment.h``
+    :param num_envs: how many environments
+    :param max_episode_steps: after how many steps episodes are truncated; by default as the environment declares, never
+        for -1
+    :param autoreset_mode: when an episode that has ended starts anew
+    :param renderer: see :class:`~sb3_tinyrl.environments.NativeEnv`
+    :param render_mode: ``"rgb_array"`` or ``None``
+    :raises FileNotFoundError: when the folder or the header is missing
+    :raises ValueError: when the environment contradicts itself
+    :raises TypeError: when there is a render mode, but no renderer
+    :raises KernelError: when it can't be compiled
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        num_envs: int = 1,
+        max_episode_steps: int | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        renderer: str | Renderer | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self._renderer = load_renderer(renderer, render_mode)
+        self.render_mode = render_mode
+        mode = AutoresetMode(autoreset_mode)
+        self._autoreset = Autoreset[mode.name]
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": RENDER_FPS, "autoreset_mode": mode}
+        self.num_envs = num_envs
+        self.environments = Environments(folder, num_envs)
+        self._step_limit = step_limit(self.environments, max_episode_steps)
+        self.single_observation_space, self.single_action_space = box_spaces(self.environments)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        """Start an episode in each environment.
+
+        :param seed: one for each environment; environment ``i`` gets ``seed + i`` of a single number
+        :param options: ``{"reset_mask": mask}``, shape ``(num_envs,)``, to reset only some; ``{"nominal": True}`` to
+            start from the environment's ``initial_state``
+        :return: the observations, shape ``(num_envs, observation_dim)``, and an empty dictionary
+        """
+        super().reset(seed=seed if isinstance(seed, int) else None)
+        options = dict(options or {})
+        mask = options.pop("reset_mask", None)
+        nominal = is_nominal(options)
+        if mask is not None and (
+            not isinstance(mask, np.ndarray) or mask.shape != (self.num_envs,) or mask.dtype != np.bool_
+        ):
+            raise ValueError(f"reset_mask={mask!r}, expected a numpy array of {self.num_envs} bools")
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
+        if seeds is not None:
+            if len(seeds) != self.num_envs:
+                raise ValueError(f"{len(seeds)} seeds, expected one for each of the {self.num_envs} environments")
+            for i, one in enumerate(seeds):
+                if one is not None and (mask is None or mask[i]):
+                    self.environments.seed(i, one)
+        self.environments.reset(mask, nominal)
+        return self.environments.observations.copy(), {}
+
+    def step(self, actions: Array) -> tuple[Array, npt.NDArray[np.float64], Flags, Flags, dict[str, Any]]:
+        """Take one step in each environment.
+
+        :param actions: shape ``(num_envs, action_dim)``, in the units of ``action_space`` and clipped to it
+        :return: observations, rewards, terminations and truncations, shape ``(num_envs, ...)``, and a dictionary with
+            ``final_obs`` where the mode is ``SAME_STEP`` and episodes ended
+        :raises ValueError: when the shape does not fit, or an action is not finite
+        :raises ResetNeeded: when the mode is ``DISABLED`` and an episode has ended before
+        """
+        environments = self.environments
+        try:
+            environments.step(actions, self._step_limit, self._autoreset)
+        except EpisodeEndedError as error:
+            raise gym.error.ResetNeeded(str(error)) from None
+        infos: dict[str, Any] = {}
+        if self._autoreset == Autoreset.SAME_STEP:
+            for i in np.flatnonzero(environments.terminated | environments.truncated):
+                final = {"final_obs": environments.final_observations[i].copy(), "final_info": {}}
+                infos = self._add_info(infos, final, int(i))
+        return (
+            environments.observations.copy(),
+            environments.rewards.astype(np.float64),
+            environments.terminated.copy(),
+            environments.truncated.copy(),
+            infos,
+        )
+
+    def render(self) -> tuple[Image, ...] | None:
+        """Draw the current observations.
+
+        :return: an image of shape ``(height, width, 3)`` for each environment; ``None`` without a render mode
+        """
+        if self._renderer is None:
+            gym.logger.warn("render() draws nothing, as no render_mode was passed; pass render_mode='rgb_array'")
+            return None
+        return tuple(map(self._renderer, self.environments.observations))
+
+
+def step_limit(environments: Environments, max_episode_steps: int | None) -> int:
+    """Return the steps after which episodes are truncated, 0 for never.
+
+    :param max_episode_steps: as for ``gymnasium.make``: -1 for never, ``None`` for what the environment declares
+    :raises ValueError: for anything else below 1
+    """
+    if max_episode_steps is None:
+        return environments.episode_step_limit
+    if max_episode_steps == -1:
+        return 0
+    if max_episode_steps < 1:
+        raise ValueError(f"max_episode_steps={max_episode_steps}, expected at least 1, or -1 for no limit")
+    return max_episode_steps

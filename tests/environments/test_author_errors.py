@@ -1,0 +1,114 @@
+"""What the author of an environment reads when something is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+
+from sb3_tinyrl._native.environment import Environments
+from sb3_tinyrl._native.errors import KernelBuildError
+
+
+def first_line(folder: Path) -> str:
+    with pytest.raises(KernelBuildError) as error:
+        Environments(folder)
+    line = str(error.value).splitlines()[0]
+    prefix = f"the C++ compiler failed: {folder / 'environment.h'}:"
+    assert line.startswith(prefix)
+    return line.removeprefix(prefix).strip()
+
+
+@pytest.mark.parametrize(
+    ("function", "call"),
+    [
+        ("sample_initial_state", "sample_initial_state(device, environment, parameters, state, rng)"),
+        ("step", "step(device, environment, parameters, const state, const action, next_state, rng)"),
+        ("reward", "reward(device, environment, parameters, const state, const action, const next_state, rng)"),
+        ("observe", "observe(device, environment, parameters, const state, observation_type, observation, rng)"),
+        ("terminated", "terminated(device, environment, parameters, const state, rng)"),
+    ],
+)
+def test_a_missing_function_is_named(changed_example, function, call):
+    message = first_line(changed_example((f" {function}(", f" another_{function}(")))
+    assert message.startswith(f"the environment lacks a function that can be called as {call}")
+    assert message.count("lacks") == 1
+
+
+@pytest.mark.parametrize(
+    ("replacements", "message"),
+    [
+        ([("bool terminated", "void terminated"), ("return false;", "")], "terminated(device, environment, param"),
+        ([("struct State", "struct Estado")], "declares no State; add a struct State"),
+        ([("TI ACTION_DIM = 1", "TI N = 1"), ("[ACTION_DIM]", "[1]")], "declares no action; add: static constexpr"),
+        ([("T angle;", "std::string name; T angle;")], "State is no plain struct; keep numbers and arrays"),
+        ([("{-MAX_TORQUE}", "{MAX_TORQUE}")], "each ACTION_LOW must be below its ACTION_HIGH, and both finite"),
+        ([("ACTION_LOW[ACTION_DIM]", "ACTION_LOW[2]")], "ACTION_LOW and ACTION_HIGH must be arrays of ACTION_DIM"),
+    ],
+)
+def test_a_wrong_declaration_is_explained(changed_example, replacements, message):
+    assert message in first_line(changed_example(*replacements))
+
+
+def test_an_error_comes_with_file_and_line_first(changed_example):
+    folder = changed_example(("state.velocity + acceleration", "state.velocty + acceleration"))
+    lines = (folder / "environment.h").read_text().splitlines()
+    number = next(i for i, line in enumerate(lines, 1) if "velocty" in line)
+    message = first_line(folder)
+    assert message.startswith(f"{number}:")
+    assert "velocty" in message
+
+
+def test_an_error_in_rltools_is_told_with_the_line_that_leads_there(changed_example):
+    folder = changed_example(("T(-1), T(1), rng", "-1, 1, rng"))  # numbers of a type that can't be drawn
+    number = next(
+        i for i, line in enumerate((folder / "environment.h").read_text().splitlines(), 1) if "-1, 1, rng" in line
+    )
+    assert first_line(folder).startswith(f"{number}: leads to ")
+
+
+def test_a_missing_factory_is_explained(changed_example):
+    folder = changed_example(("using ENVIRONMENT_FACTORY", "using FACTORY"))
+    with pytest.raises(KernelBuildError, match="ENVIRONMENT_FACTORY") as error:
+        Environments(folder)
+    assert "using ENVIRONMENT_FACTORY = ...;" in str(error.value)
+    assert 'kernel="torch"' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("declared", "flaw"), [(4, "leaves elements of the observation unset"), (2, "writes beyond the observation")]
+)
+def test_an_observation_of_another_size_is_found_without_harm(changed_example, declared, flaw):
+    folder = changed_example(
+        ("OBSERVATION_DIM = 3", f"OBSERVATION_DIM = {declared}"),
+        ("OBSERVATION_LOW[OBSERVATION_DIM]", "LOW[3]"),
+        ("OBSERVATION_HIGH[OBSERVATION_DIM]", "HIGH[3]"),
+    )
+    with pytest.raises(ValueError, match=rf"{flaw}.*It declares {declared}; make OBSERVATION_DIM"):
+        Environments(folder)
+
+
+def test_an_edit_is_noticed(changed_example):
+    lows = []
+    for low in ("-MAX_VELOCITY", "-9"):
+        folder = changed_example(
+            ("OBSERVATION_LOW[OBSERVATION_DIM] = {-1, -1, -MAX_VELOCITY}", f"OBSERVATION_LOW[3] = {{-1, -1, {low}}}")
+        )
+        lows.append(Environments(folder).observation_low.tolist())
+    assert lows == [[-1, -1, -8], [-1, -1, -9]]
+
+
+def test_a_header_elsewhere_is_refused_as_its_edits_would_go_unnoticed(changed_example, tmp_path: Path):
+    include = '#pragma once\n#include "{}"'
+    (tmp_path / "my $other #1.h").touch()
+    folder = changed_example(("#pragma once", include.format("../my $other #1.h")))
+    with pytest.raises(KernelBuildError, match=r"includes .*my \$other #1\.h, expected C\+\+ headers in that folder"):
+        Environments(folder)
+    (folder / "my parts").mkdir()
+    (folder / "my parts" / "$a #2.h").touch()
+    changed_example(("#pragma once", include.format("my parts/$a #2.h")))
+    assert Environments(folder).observation_dim == 3
+
+
+def test_file_names_hide_no_system_headers(changed_example):
+    folder = changed_example()
+    (folder / "math.h").write_text("#error hidden\n")
+    assert Environments(folder).action_dim == 1

@@ -1,0 +1,42 @@
+"""An environment computes the same bits wherever it is compiled: in its own library or in a training loop."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sb3_tinyrl._native.compiler import compile_flags, find_compiler
+from sb3_tinyrl._native.environment import Autoreset, Environments
+from sb3_tinyrl._native.headers import find_headers
+
+SOURCE = Path(__file__).with_name("rollout.cpp")
+ZOO = Path(__file__).parents[2] / "rl_tools" / "rl" / "zoo"
+STEP_LIMIT, SEED = 100, 3  # as in rollout.cpp
+
+
+@pytest.mark.parametrize("name", ["pendulum", "car_track", "l2f"])
+def test_the_same_bits_in_another_program(name, tmp_path):
+    headers = find_headers()
+    command = [
+        *find_compiler().command,
+        *(flag for flag in compile_flags() if flag not in ("-shared", "-fPIC")),
+        *("-iquote", str(ZOO / name), f"-I{headers.include_root}", "-isystem", str(headers.rltools)),
+        *(str(SOURCE), "-o", str(tmp_path / "rollout")),
+    ]
+    subprocess.run(command, check=True, timeout=300)
+    output = subprocess.run([tmp_path / "rollout"], capture_output=True, text=True, check=True).stdout
+
+    environment = Environments(ZOO / name)
+    environment.seed(0, SEED)
+    environment.reset()
+    n_ended = 0
+    for step, line in enumerate(output.splitlines()):
+        action = [0.25 * ((7 * step + 3 * i) % 9 - 4) for i in range(environment.action_dim)]
+        environment.step([action], STEP_LIMIT, Autoreset.SAME_STEP)
+        ended = bool(environment.terminated[0] or environment.truncated[0])
+        n_ended += ended
+        seen = environment.final_observations if ended else environment.observations
+        expected = [float.fromhex(number) for number in line.split()]
+        np.testing.assert_array_equal([environment.rewards[0], *seen[0]], expected)
+    assert n_ended
