@@ -321,11 +321,11 @@ OBSERVATIONS = st.one_of(
     st.builds(
         dict,
         observation_dim=st.integers(1, 40),
-        observation_type=st.sampled_from([np.float32, np.float64, np.float16, np.int16, np.uint8]),
+        observation_type=st.sampled_from([np.float32, np.float64, np.float16, np.int16]),
     ),
     st.sampled_from(
         [
-            dict(observation_space=spaces.Box(0, 255, (3, 36, 36), np.uint8)),
+            dict(observation_space=spaces.Box(0, 255, (3, 7, 7), np.uint8)),
             dict(observation_space=spaces.Box(-1, 1, (2, 3, 2), np.float32)),
             dict(observation_space=spaces.Discrete(5)),
             dict(observation_space=DICTIONARY, policy="MultiInputPolicy"),
@@ -385,7 +385,7 @@ def configurations(draw):
         # Powers of one half are exact in float32, in which SB3 adds up the returns of several steps.
         gamma=draw(st.floats(0, 1)) if n_steps == 1 else 0.5,
         tau=draw(st.floats(0, 1)),
-        learning_rate=draw(st.floats(1e-5, 1e-2)),
+        learning_rate=draw(st.floats(1e-5, 1e-3)),  # a policy that saturates loses digits in torch, too
         target_update_interval=draw(st.integers(1, 4)),
         ent_coef=draw(st.sampled_from(["auto", "auto_0.1", 0.2, 0.0])),
         target_entropy=draw(st.just("auto") | st.floats(-10, 1)),
