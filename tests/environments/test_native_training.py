@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import models
 import numpy as np
 import pytest
 import torch as th
@@ -47,17 +48,7 @@ class Each(BaseCallback):
 
 
 def make(env: Any = PENDULUM, **arguments: Any) -> TinySAC:
-    arguments = {
-        "policy": "MlpPolicy",
-        "policy_kwargs": {"net_arch": [32, 32]},
-        "batch_size": 32,
-        "buffer_size": 1000,
-        "learning_starts": 20,
-        "seed": 0,
-        "kernel": "native",
-        **arguments,
-    }
-    return TinySAC(env=env() if callable(env) else env, **arguments)
+    return models.make(env=env() if callable(env) else env, **arguments)
 
 
 def several() -> NativeVecEnv:
@@ -128,19 +119,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_results_are_those_of_steps_taken_from_python(name: str, tmp_path: Path, calls: list[int]) -> None:
-    models = []
+    trained = []
     for callback in (None, Each()):
         model = make(**{"env": short, **SETTINGS[name]})
         model.set_logger(configure(str(tmp_path / str(callback is None)), ["csv"]))
         model.learn(150, callback=callback, log_interval=2)
         model.learn(61, callback=callback, log_interval=2, reset_num_timesteps=False)
-        models.append(model)
+        trained.append(model)
         if callback is None:
             # All but the warm-up, and nothing at all the second time.
             assert sum(calls) * model.n_envs >= 211 - 20 - 2 * model.n_envs
             calls.clear()
     assert not calls
-    assert_same(*models)
+    assert_same(*trained)
 
     native, python = ((tmp_path / folder / "progress.csv").read_text().splitlines() for folder in ("True", "False"))
     timing = [i for i, column in enumerate(native[0].split(",")) if column in ("time/fps", "time/time_elapsed")]
@@ -152,10 +143,10 @@ def test_results_are_those_of_steps_taken_from_python(name: str, tmp_path: Path,
 
 def test_an_id_a_native_environment_and_a_native_vec_env_train_the_same(calls: list[int]) -> None:
     environments = (PENDULUM, lambda: gym.make(PENDULUM), lambda: NativeVecEnv(PENDULUM))
-    models = [make(env).learn(60) for env in environments]
+    trained = [make(env).learn(60) for env in environments]
     assert sum(calls) == 3 * 40
-    for model in models[1:]:
-        assert_same(models[0], model)
+    for model in trained[1:]:
+        assert_same(trained[0], model)
 
 
 @pytest.mark.parametrize(
@@ -222,10 +213,10 @@ class Recorded:
 
 
 def test_callbacks_of_sb3_are_called_when_they_would_be(tmp_path: Path, calls: list[int]) -> None:
-    recorded, models = [], []
+    recorded = []
     for folder, extra in ((tmp_path / "native", []), (tmp_path / "python", [Each()])):
         record = Recorded(folder)
-        models.append(make(several).learn(300, callback=[record.callback, *extra]))
+        make(several).learn(300, callback=[record.callback, *extra])
         recorded.append(record)
     assert calls
     assert recorded[0].events == recorded[1].events
