@@ -47,7 +47,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     void sample_noise_matrix(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
                              const philox::Engine& engine, Workspace<SPEC>& workspace) {
         constexpr std::size_t BLOCK = 16;
-        device.thread_pool.parallel_for((SPEC::LATENT_DIM + BLOCK - 1) / BLOCK, [&](std::uint32_t task, unsigned) {
+        device.thread_pool.parallel_for(panel::n_blocks(SPEC::LATENT_DIM, BLOCK), [&](std::uint32_t task, unsigned) {
             const std::size_t first = task * BLOCK;
             const std::size_t end = first + BLOCK < SPEC::LATENT_DIM ? first + BLOCK : SPEC::LATENT_DIM;
             distributions::sample_matrix(device.math, networks.state_dependent_noise, engine, first, end,
@@ -276,7 +276,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         std::uint32_t first_panel[SPEC::N_CRITICS + 1] = {};
         for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
             first_panel[i + 1] =
-                first_panel[i] + static_cast<std::uint32_t>((workspace.n_samples_of_critic[i] + SIZE - 1) / SIZE);
+                first_panel[i] + static_cast<std::uint32_t>(panel::n_blocks(workspace.n_samples_of_critic[i], SIZE));
         }
         device.thread_pool.parallel_for(first_panel[SPEC::N_CRITICS], [&](std::uint32_t task, unsigned thread) {
             std::size_t i = 0;
