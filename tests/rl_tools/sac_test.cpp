@@ -66,8 +66,8 @@ namespace {
         for (auto& value : observations) {
             value = static_cast<SPEC::OBSERVATION>(normal(tensors.random));
         }
-        const std::vector<float> actions(ROWS * ENVIRONMENTS * SPEC::ACTION_DIM, 0.5f);
-        const std::vector<float> rewards(ROWS * ENVIRONMENTS, 1.0f), dones(ROWS * ENVIRONMENTS, 0.0f);
+        std::vector<float> actions(ROWS * ENVIRONMENTS * SPEC::ACTION_DIM, 0.5f);
+        std::vector<float> rewards(ROWS * ENVIRONMENTS, 1.0f), dones(ROWS * ENVIRONMENTS, 0.0f);
         const std::vector<double> means(SPEC::OBSERVATION_DIM, 0.5), deviations(SPEC::OBSERVATION_DIM, 2.0);
         const std::vector<float> discounts{1.0f, 0.5f, 0.25f, 0.125f};
         ReplayBuffer buffer{};
