@@ -86,7 +86,7 @@ def fraction_below(deviations: dict[str, th.Tensor], tolerance: float) -> float:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_float64_steps_equal_sb3(shape):
     pair = pair_of(shape, th.float64)
-    for gradient_steps in (1, 9, 90):
+    for gradient_steps in (1, 9, 20):
         pair.train(gradient_steps)
         assert_equal_to(pair, 1e-10)
 
