@@ -270,7 +270,7 @@ def _require_known_optimizer_options(model: SAC) -> None:
             )
         states = [state for state in optimizer.state.values() if state]
         _require(
-            not group["amsgrad"] or all("max_exp_avg_sq" in state for state in states),
+            not group.get("amsgrad") or all("max_exp_avg_sq" in state for state in states),
             f"the {name}'s {type(optimizer).__name__} has amsgrad=True, but has taken steps without it",
             "pass amsgrad in optimizer_kwargs from the start",
         )

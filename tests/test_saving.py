@@ -248,13 +248,14 @@ def test_set_env() -> None:
         model.set_env(gym.make("Hopper-v5"))
 
 
-def test_an_environment_that_the_kernel_does_not_know_is_noticed_when_it_is_set() -> None:
-    model = trained(kernel="auto", env=scripted())
-    before = state(model)
-    model.set_env(VecNormalize(scripted()))
-    with pytest.warns(UserWarning, match="VecNormalize"):
-        model.learn(10, reset_num_timesteps=False)
-    assert_trained(model, before)
+def test_an_environment_that_normalises_is_noticed_when_it_is_set() -> None:
+    plain, normalised = (trained(env=scripted()) for _ in range(2))
+    before = state(normalised)
+    normalised.set_env(VecNormalize(scripted(), clip_obs=0.5))
+    for model in (plain, normalised):
+        model.train(3, 32)
+    assert differences(state(plain), state(normalised))
+    assert_trained(normalised.learn(10, reset_num_timesteps=False), before)
 
 
 def test_a_replay_buffer_goes_through_a_file(tmp_path: Path) -> None:
