@@ -81,8 +81,9 @@ def stochastic_policy(model: SAC) -> str:
     )
     samples = predicted_samples(model, description)
     largest_difference(description, samples, evaluate(description, samples.observations))
-    log_std = read_layer(model.policy.actor.log_std, nn.Identity())
-    return _header(description, samples, _stochastic_layers(description, log_std))
+    log_std = model.policy.actor.log_std
+    assert isinstance(log_std, nn.Module)  # a parameter only with gSDE
+    return _header(description, samples, _stochastic_layers(description, read_layer(log_std, nn.Identity())))
 
 
 def _expressible(model: SAC) -> PolicyDescription:
