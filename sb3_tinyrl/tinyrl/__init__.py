@@ -1,6 +1,6 @@
 """TinyRL's interface (https://github.com/rl-tools/tinyrl) over the same kernel: its README runs with this import.
 
-``sac`` has the training loop, ``environments`` what it takes as an environment, ``hyperparameters`` TinyRL's names for
+``sac`` has the training loop, ``sources`` what it takes as an environment, ``hyperparameters`` TinyRL's names for
 SAC's, and ``checkpoint`` reads policies back.
 """
 

@@ -57,7 +57,7 @@ def _flag(default: bool, meaning: str) -> Any:
 
 def _activation_function(meaning: str) -> Any:
     def check(name: str, value: Any) -> None:
-        if value not in _ACTIVATION_FUNCTIONS:
+        if not isinstance(value, str) or value not in _ACTIVATION_FUNCTIONS:
             raise ValueError(
                 f"{name}={value!r}, expected one of {', '.join(_ACTIVATION_FUNCTIONS)}, which RLtools and PyTorch "
                 "compute alike"
@@ -82,7 +82,7 @@ class HyperParameters:
     """
 
     GAMMA: float = _number(0.99, 0, 1, "discount factor")
-    ALPHA: float = _number(0.5, 1e-12, 1e12, "entropy coefficient; the first one with `ADAPTIVE_ALPHA`")
+    ALPHA: float = _number(0.5, 0, 1e12, "entropy coefficient; with `ADAPTIVE_ALPHA` the first one, and above 0")
     ADAPTIVE_ALPHA: bool = _flag(True, "whether the entropy coefficient is learned")
     TARGET_ENTROPY: float | None = _number(None, -1e12, 1e12, "target of the learned one; by default -action_dim")
     ACTOR_BATCH_SIZE: int = _integer(100, 1, "transitions in a gradient step")
@@ -110,7 +110,7 @@ class HyperParameters:
     STEP_LIMIT: int = _integer(10000, 1, "steps until `step` returns `True`")
     REPLAY_BUFFER_CAP: int | None = _integer(None, 1, "transitions kept of each environment; by default `STEP_LIMIT`")
     EPISODE_STEP_LIMIT: int | None = _integer(
-        None, 1, "steps until an episode is truncated; by default as the environment has it"
+        None, 1, "steps until an episode is truncated, if a Python environment does not end it earlier itself"
     )
     ACTOR_HIDDEN_DIM: int = _integer(64, 1, "width of the hidden layers")
     ACTOR_NUM_LAYERS: int = _integer(3, 2, "layers, those of input and output included: 3 are two of the width above")
@@ -133,6 +133,8 @@ class HyperParameters:
             value = getattr(self, parameter.name)
             if value is not None or parameter.default is not None:
                 parameter.metadata["check"](parameter.name, value)
+        if self.ADAPTIVE_ALPHA and self.ALPHA == 0:
+            raise ValueError("ALPHA=0 can't be learned from; pass a positive one, or ADAPTIVE_ALPHA=False")
         for name, other, reason in _PAIRS:
             value, expected = getattr(self, name), getattr(self, other)
             if name.startswith("N_WARMUP_STEPS"):

@@ -16,8 +16,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_tinyrl.export.rltools import stochastic_policy
 from sb3_tinyrl.sac import TinySAC
-from sb3_tinyrl.tinyrl.environments import EnvFactory, EnvironmentSource, IgnoreTermination, environment_source
 from sb3_tinyrl.tinyrl.hyperparameters import HyperParameters, read_hyper_parameters
+from sb3_tinyrl.tinyrl.sources import EnvFactory, EnvironmentSource, IgnoreTermination, environment_source
 
 _SEEDS = 2**32  # those of numpy's generator, which SB3 seeds
 
