@@ -8,6 +8,7 @@ RLtools' own programs look.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -37,6 +38,8 @@ _ACTIVATIONS: dict[ActivationName, str] = {
     "tanh": "TANH",
     "sigmoid": "SIGMOID",
 }
+
+_DETERMINISTIC_KINDS = ("dense", "standardize", "td3_sampling")
 
 
 def export_policy(model: SAC, path: str | os.PathLike[str]) -> float:
@@ -83,7 +86,8 @@ def stochastic_policy(model: SAC) -> str:
     largest_difference(description, samples, evaluate(description, samples.observations))
     log_std = model.policy.actor.log_std
     assert isinstance(log_std, nn.Module)  # a parameter only with gSDE
-    return _header(description, samples, _stochastic_layers(description, read_layer(log_std, nn.Identity())))
+    layers = _stochastic_layers(description, read_layer(log_std, nn.Identity()))
+    return _header(description, samples, layers, (*_DETERMINISTIC_KINDS, "sample_and_squash"))
 
 
 def _expressible(model: SAC) -> PolicyDescription:
@@ -98,7 +102,10 @@ def _expressible(model: SAC) -> PolicyDescription:
     return description
 
 
-def _header(description: PolicyDescription, samples: Samples, layers: list[str]) -> str:
+def _header(
+    description: PolicyDescription, samples: Samples, layers: list[str], kinds: Sequence[str] = _DETERMINISTIC_KINDS
+) -> str:
+    includes = "".join(f"#include <rl_tools/nn/layers/{kind}/layer.h>\n" for kind in kinds)
     contents = [f"TYPE{'::NEXT_MODULE' * i}::CONTENT" for i in range(len(layers))]
     modules = ", {".join(f"layer_{i}::factory<{content}>" for i, content in enumerate(contents))
     generic_modules = ", {".join(f"layer_{i}::factory<typename T_{content}>" for i, content in enumerate(contents))
@@ -117,10 +124,7 @@ def _header(description: PolicyDescription, samples: Samples, layers: list[str])
 #pragma once
 
 #include <rl_tools/containers/tensor/tensor.h>
-#include <rl_tools/nn/layers/dense/layer.h>
-#include <rl_tools/nn/layers/sample_and_squash/layer.h>
-#include <rl_tools/nn/layers/standardize/layer.h>
-#include <rl_tools/nn/layers/td3_sampling/layer.h>
+{includes}\
 #include <rl_tools/nn/parameters/parameters.h>
 #include <rl_tools/nn_models/sequential/model.h>
 #include <rl_tools/numeric_types/policy.h>
