@@ -8,6 +8,7 @@ import numpy as np
 from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.sac.policies import Actor
 
 _LARGEST = np.float64(np.finfo(np.float32).max)
 
@@ -74,3 +75,12 @@ def reset_noise(action_noise: ActionNoise, env_index: int, n_envs: int) -> None:
         action_noise.reset(indices=[env_index])
     else:
         action_noise.reset()
+
+
+def exploration_matrices(actor: Actor, n_envs: int) -> tuple[int, int]:
+    """Address and stride of the matrices with which ``actor`` explores, as SB3's ``get_noise`` chooses them."""
+    distribution = actor.action_dist
+    matrices = distribution.exploration_matrices
+    if n_envs == 1 or n_envs != len(matrices):
+        return distribution.exploration_mat.data_ptr(), 0
+    return matrices.data_ptr(), matrices[0].numel()

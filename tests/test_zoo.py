@@ -62,19 +62,6 @@ SKIPPED = {
     "donkey-generated-track-v0": "needs a simulator, and names a module that Gymnasium 1 does not have",
 }
 QUICK = {"Pendulum-v1", "MountainCarContinuous-v0"}
-# The other entries train through Stable-Baselines3's update until the kernel knows gSDE, VecNormalize and HER.
-NATIVE = {
-    "default",
-    "Pendulum-v1",
-    "LunarLanderContinuous-v3",
-    "BipedalWalkerHardcore-v3",
-    "HalfCheetah-v4",
-    "Ant-v4",
-    "Hopper-v4",
-    "Walker2d-v4",
-    "Humanoid-v4",
-    "Swimmer-v4",
-}
 
 
 def data(path: Path) -> dict[str, Any]:
@@ -109,8 +96,7 @@ def test_the_zoos_settings_train_and_replay(entry: str, tmp_path: Path) -> None:
 
     budget = ["-n", n_steps, "-params", f"learning_starts:{learning_starts}", "buffer_size:1000", "n_threads:1"]
     output = run(TRAIN, *common, *budget, "--conf-file", "settings.yml", "--eval-freq", -1, folder=tmp_path)
-    if entry in NATIVE:
-        assert_native(output)
+    assert_native(output)
     saved = data(tmp_path / "logs" / "sac" / f"{environment}_1" / f"{environment}.zip")
     assert saved["num_timesteps"] >= n_steps
     assert saved["_n_updates"] > 0

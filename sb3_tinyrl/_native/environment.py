@@ -18,6 +18,7 @@ import numpy.typing as npt
 from sb3_tinyrl._native.errors import EpisodeEndedError, KernelError
 from sb3_tinyrl._native.foreground import build_in_foreground
 from sb3_tinyrl._native.headers import digest, source_files
+from sb3_tinyrl._native.library import CompiledEnvironments
 from sb3_tinyrl._native.spec import EnvironmentSpec, require_environment_folder
 
 #: What ``environment_abi_version`` in ``environment.cpp`` returns when its functions and structures are the ones below.
@@ -251,6 +252,20 @@ class Environments:
             )
         if status == _Status.EPISODE_HAS_ENDED:
             raise EpisodeEndedError(f"the episode of environment {self._culprit.value} has ended; call reset() first")
+
+    def compiled(self, step_limit: int) -> CompiledEnvironments:
+        """These environments for a loop in another library, which must not outlive this object.
+
+        :param step_limit: steps after which episodes are truncated, 0 for never
+        """
+        return CompiledEnvironments(
+            step=ctypes.cast(self._library.environment_step, ctypes.c_void_p),
+            environments=self._handle,
+            results=ctypes.addressof(self._results),
+            step_limit=step_limit,
+            action_low=self.action_low.ctypes.data,
+            action_high=self.action_high.ctypes.data,
+        )
 
     @property
     def episodes(self) -> bytes:

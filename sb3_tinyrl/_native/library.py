@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sb3_tinyrl._native.spec import KernelSpec
 from sb3_tinyrl._native.thread_count import ThreadCount
 
 #: What ``sb3_sac_abi_version`` in ``sac.cpp`` returns when its functions and structures are the ones below.
-ABI_VERSION = 2
+ABI_VERSION = 3
 
 #: Gradient steps in one call: between two calls Python gets to see a KeyboardInterrupt.
 MAX_STEPS = 16
@@ -120,6 +121,74 @@ class Losses(ctypes.Structure):
     )
 
 
+class CompiledEnvironments(ctypes.Structure):
+    """Environments of another library, and the bounds of their actions; see ``loop.h``."""
+
+    _fields_ = (
+        ("step", ctypes.c_void_p),
+        ("environments", ctypes.c_void_p),
+        ("results", ctypes.c_void_p),
+        ("step_limit", ctypes.c_int64),
+        ("action_low", ctypes.c_void_p),
+        ("action_high", ctypes.c_void_p),
+    )
+
+
+class LoopSchedule(ctypes.Structure):
+    """How long a loop runs and what it does when; see ``loop.h``."""
+
+    _fields_ = (
+        ("train_frequency", ctypes.c_int64),
+        ("train_frequency_is_in_episodes", ctypes.c_int64),
+        ("gradient_steps", ctypes.c_int64),
+        ("sde_sample_frequency", ctypes.c_int64),
+        ("handle_timeout_termination", ctypes.c_int64),
+        ("max_steps", ctypes.c_int64),
+        ("max_episodes", ctypes.c_int64),
+        ("max_seconds", ctypes.c_double),
+        ("learning_rates", ctypes.c_void_p),
+    )
+
+
+class LoopState(ctypes.Structure):
+    """What a loop goes on from and leaves; see ``loop.h``."""
+
+    _fields_ = (
+        ("n_collected_steps", ctypes.c_int64),
+        ("n_collected_episodes", ctypes.c_int64),
+        ("position", ctypes.c_int64),
+        ("is_full", ctypes.c_int64),
+        ("n_sampled_batches", ctypes.c_uint64),
+        ("n_sampled_actions", ctypes.c_uint64),
+        ("n_steps", ctypes.c_int64),
+        ("n_updates", ctypes.c_int64),
+        ("n_episodes", ctypes.c_int64),
+        ("n_averaged", ctypes.c_int64),
+        ("losses", Losses),
+        ("learning_rate", ctypes.c_double),
+    )
+
+
+class LoopStatus(IntEnum):
+    """Why a loop returned."""
+
+    DONE = 0
+    ACTION_NOT_FINITE = 1
+    STEP_NOT_FINITE = 2
+
+
+class EpisodeStatistics(ctypes.Structure):
+    """What ``Monitor`` tells of an episode."""
+
+    _fields_ = (("episode_return", ctypes.c_double), ("length", ctypes.c_int64))
+
+
+class ExplorationMatrices(ctypes.Structure):
+    """Addresses of the matrix of a single environment and of those of several."""
+
+    _fields_ = (("matrix", ctypes.c_void_p), ("matrices", ctypes.c_void_p))
+
+
 _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "sb3_sac_abi_version": (ctypes.c_uint32, ()),
     "sb3_sac_create": (ctypes.c_void_p, (ctypes.c_uint32,)),
@@ -144,6 +213,21 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
             ctypes.c_int64,
             ctypes.c_int64,
             ctypes.c_void_p,
+        ),
+    ),
+    "sb3_sac_run": (
+        ctypes.c_int32,
+        (
+            ctypes.c_void_p,
+            ctypes.POINTER(HyperParameters),
+            ctypes.POINTER(ReplayBufferView),
+            ctypes.POINTER(CompiledEnvironments),
+            ctypes.POINTER(LoopSchedule),
+            ctypes.c_uint64,
+            ctypes.POINTER(ExplorationMatrices),
+            ctypes.c_uint32,
+            ctypes.POINTER(LoopState),
+            ctypes.POINTER(EpisodeStatistics),
         ),
     ),
     "sb3_sac_act": (
@@ -288,6 +372,40 @@ class Kernel:
         )
         self._thread_count.record(n_threads, (time.perf_counter() - start) / n_steps)
         return self._losses.array[:n_steps].copy()
+
+    def run(
+        self,
+        hyper_parameters: HyperParameters,
+        buffer: ReplayBufferView,
+        environments: CompiledEnvironments,
+        schedule: LoopSchedule,
+        key: int,
+        exploration: ExplorationMatrices,
+        state: LoopState,
+        episodes: ctypes.Array[EpisodeStatistics],
+    ) -> LoopStatus:
+        """Collect and train with compiled environments until ``schedule`` says that the loop returns.
+
+        :param state: where the loop is; changed
+        :param episodes: room for as many as may end; filled
+        """
+        n_threads = self._thread_count.next()
+        start = time.perf_counter()
+        status = self._library.sb3_sac_run(
+            self._handle,
+            ctypes.byref(hyper_parameters),
+            ctypes.byref(buffer),
+            ctypes.byref(environments),
+            ctypes.byref(schedule),
+            key,
+            ctypes.byref(exploration),
+            n_threads,
+            ctypes.byref(state),
+            episodes,
+        )
+        if state.n_updates:
+            self._thread_count.record(n_threads, (time.perf_counter() - start) / state.n_updates)
+        return LoopStatus(status)
 
     def act(
         self,

@@ -49,6 +49,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--batch-size", type=_size, default=256, help="transitions in a gradient step")
     parser.add_argument("--train-freq", type=_size, default=1, help="environment steps between trainings")
     parser.add_argument("--gradient-steps", type=_size, default=1, help="gradient steps in each training")
+    parser.add_argument("--use-sde", action="store_true", help="explore with state-dependent noise (gSDE)")
     parser.add_argument("--threads", type=_size, default=available_threads(), help="for each peer")
     parser.add_argument("--rounds", type=_size, default=5, help="turns that each peer has")
     parser.add_argument("--steps", type=_size, default=1000, help="environment steps in a turn")
@@ -92,6 +93,7 @@ def _measure(arguments: argparse.Namespace, console: Console) -> Results:
         threads=arguments.threads,
         rounds=arguments.rounds,
         steps=arguments.steps,
+        use_sde=arguments.use_sde,
     )
     if settings.threads > available_threads():
         raise UsageError(
@@ -164,7 +166,9 @@ def _command(settings: Settings, names: list[str]) -> str:
         "--steps": str(settings.steps),
         "--peers": ",".join(names[1:]),
     }
-    return shlex.join(["python", "-m", "sb3_tinyrl", "bench", *(part for item in options.items() for part in item)])
+    flags = ["--use-sde"] if settings.use_sde else []
+    values = [part for item in options.items() for part in item]
+    return shlex.join(["python", "-m", "sb3_tinyrl", "bench", *values, *flags])
 
 
 def _size(text: str) -> int:

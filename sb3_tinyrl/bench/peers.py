@@ -40,6 +40,11 @@ class Peer(ABC):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        if settings.env.startswith("sb3_tinyrl:"):
+            # What importing the package does, which stands empty in this process.
+            from sb3_tinyrl.environments import register_shipped_environments
+
+            register_shipped_environments()
 
     @classmethod
     def missing(cls) -> str | None:
@@ -104,6 +109,7 @@ class StableBaselines3(Peer):
             train_freq=self.settings.train_freq,
             gradient_steps=self.settings.gradient_steps,
             policy_kwargs={"net_arch": list(self.settings.net_arch)},
+            use_sde=self.settings.use_sde,
             seed=SEED,
             **arguments,
         )
@@ -153,6 +159,7 @@ class StableBaselines3(Peer):
         spent = watches.seconds
         parts = {name: spent[name] for name in ("environment", "acting", "storing")}
         parts |= self._gradient_steps(spent)
+        parts = {name: value for name, value in parts.items() if value > 0}
         parts["everything else"] = total - sum(parts.values())
         parts["total"] = total
         return {name: value / n_steps * 1e6 for name, value in parts.items()}
@@ -204,10 +211,12 @@ class Tiny(StableBaselines3):
     def _watched(self) -> list[tuple[object, str, str]]:
         from sb3_tinyrl._native.library import Kernel
 
-        return [*super()._watched(), (Kernel, "train", "kernel")]
+        return [*super()._watched(), (Kernel, "train", "kernel"), (Kernel, "run", "loop")]
 
     def _gradient_steps(self, spent: dict[str, float]) -> dict[str, float]:
-        return {"gradient steps": spent["kernel"], "around gradient steps": spent["train"] - spent["kernel"]}
+        parts = {"gradient steps": spent["kernel"], "around gradient steps": spent["train"] - spent["kernel"]}
+        # Native environments: acting, stepping, storing and training in one call.
+        return parts | ({"the whole loop, natively": spent["loop"]} if spent["loop"] else {})
 
 
 class Sbx(StableBaselines3):
@@ -265,7 +274,7 @@ class RLtools(Peer):
 
         def compile_module() -> None:
             self._module = rltools.SAC(
-                self._make_env,
+                self._environment(),
                 enable_evaluation=False,
                 STEP_LIMIT=n_warm_up_steps + _N_WARM_UP_STEPS + self.settings.rounds * self.settings.steps + 1,
                 N_WARMUP_STEPS=n_warm_up_steps,
@@ -297,6 +306,21 @@ class RLtools(Peer):
                 "RLtools' wrapper takes one gradient step after each environment step; leave it out with --peers, or "
                 "--train-freq and --gradient-steps at 1"
             )
+        if self.settings.use_sde:
+            raise ValueError("RLtools has no state-dependent noise; leave it out with --peers, or --use-sde")
+
+    def _environment(self) -> Any:
+        """What the wrapper compiles: a folder with C++, or a factory of Python environments."""
+        import gymnasium
+
+        env = gymnasium.make(self.settings.env)
+        if "folder" not in env.spec.kwargs:  # type: ignore[union-attr]  # those of gymnasium.make have one
+            return self._make_env
+        return {
+            "path": env.spec.kwargs["folder"],  # type: ignore[union-attr]
+            "action_dim": env.action_space.shape[0],  # type: ignore[index]
+            "observation_dim": env.observation_space.shape[0],  # type: ignore[index]
+        }
 
     def _make_env(self) -> Any:
         import gymnasium

@@ -37,8 +37,10 @@ class PeerResults:
             self.peak_memory = value
         elif measurement == "budget":
             self.budgets.append(value)
-            overhead = value["total"] - value["environment"] - value["gradient steps"]
-            self.rounds.setdefault("overhead_microseconds", []).append(overhead)
+            # Of a native environment these are not known apart.
+            if "environment" in value:
+                overhead = value["total"] - value["environment"] - value["gradient steps"]
+                self.rounds.setdefault("overhead_microseconds", []).append(overhead)
         else:
             self.rounds.setdefault(measurement, []).append(value)
 

@@ -18,6 +18,7 @@ class Settings:
     :param threads: threads that each peer may use
     :param rounds: how often each peer has its turn
     :param steps: environment steps in a turn
+    :param use_sde: whether to explore with state-dependent noise
     """
 
     env: str
@@ -28,6 +29,7 @@ class Settings:
     threads: int
     rounds: int
     steps: int
+    use_sde: bool = False
 
     def to_json(self) -> str:
         """Return a text for :meth:`from_json`."""
@@ -47,4 +49,5 @@ class Settings:
             if self.train_freq == self.gradient_steps == 1
             else (f", {self.gradient_steps} gradient steps every {self.train_freq} steps")
         )
-        return f"{self.env}, nets [{layers}], batch {self.batch_size}{frequency}, {threads}"
+        noise = ", gSDE" if self.use_sde else ""
+        return f"{self.env}, nets [{layers}], batch {self.batch_size}{noise}{frequency}, {threads}"

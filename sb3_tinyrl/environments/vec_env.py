@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 from sb3_tinyrl._native.environment import Autoreset, Environments
 from sb3_tinyrl.environments.common import RENDER_FPS, Image, Renderer, box_spaces, is_nominal, load_renderer
+from sb3_tinyrl.environments.env import NativeEnv
 from sb3_tinyrl.environments.registration import find_native_spec
 from sb3_tinyrl.environments.vector_env import step_limit
 
@@ -101,14 +104,20 @@ class NativeVecEnv(VecEnv):
             infos[i] = {
                 "TimeLimit.truncated": bool(environments.truncated[i] and not environments.terminated[i]),
                 "terminal_observation": environments.final_observations[i].copy(),
-                # as SB3's Monitor writes it
-                "episode": {
-                    "r": round(float(environments.episode_returns[i]), 6),
-                    "l": int(environments.episode_lengths[i]),
-                    "t": round(time.time() - self._start, 6),
-                },
+                "episode": self.episode_info(
+                    environments.episode_returns[i].item(), environments.episode_lengths[i].item()
+                ),
             }
         return environments.observations.copy(), environments.rewards.copy(), dones, infos
+
+    @property
+    def step_limit(self) -> int:
+        """Steps after which episodes are truncated, 0 for never."""
+        return self._step_limit
+
+    def episode_info(self, episode_return: float, length: int) -> dict[str, float]:
+        """Return what SB3's ``Monitor`` tells of an episode that has just ended."""
+        return {"r": round(episode_return, 6), "l": length, "t": round(time.time() - self._start, 6)}
 
     def close(self) -> None:
         """Do nothing: there is nothing that ends before the object does."""
@@ -141,8 +150,26 @@ class NativeVecEnv(VecEnv):
     def env_is_wrapped(
         self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
     ) -> list[bool]:
-        """Return ``False`` for each environment: there are no wrappers."""
-        return [False for _ in self._get_indices(indices)]
+        """Return whether an environment does what a wrapper does: SB3's ``Monitor`` is built in."""
+        return [wrapper_class is Monitor for _ in self._get_indices(indices)]
+
+
+def as_native_vec_env(env: gym.Env[Any, Any]) -> NativeVecEnv | None:
+    """Return a native ``VecEnv`` in place of a single environment, or ``None`` where it would not do the same.
+
+    :param env: one that nobody has stepped yet; with wrappers of ``gymnasium.make`` only
+    """
+    limit = -1
+    wrapped = env
+    while isinstance(wrapped, gym.Wrapper):
+        if type(wrapped) not in (TimeLimit, OrderEnforcing, PassiveEnvChecker):
+            return None
+        if isinstance(wrapped, TimeLimit):
+            limit = wrapped._max_episode_steps if limit < 0 else min(limit, wrapped._max_episode_steps)
+        wrapped = wrapped.env
+    if not isinstance(wrapped, NativeEnv) or wrapped.spec is None:
+        return None
+    return NativeVecEnv(wrapped.spec.id, max_episode_steps=limit, render_mode=wrapped.render_mode)
 
 
 class _View:

@@ -1,8 +1,13 @@
 """A kernel that compiles in a moment, in an overlay of its own."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[2]
+ACTIVATIONS = Path("rl_tools", "nn", "torch_activation", "torch_activation.h")
+"""What the header of a spec includes."""
 
 KERNEL = """\
 #include "kernel_spec.h"
@@ -27,5 +32,7 @@ def overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     source.parent.mkdir(parents=True)
     source.write_text(KERNEL)
     (overlay / "answer.h").write_text(ANSWER)
+    (overlay.parent / ACTIVATIONS).parent.mkdir(parents=True)
+    shutil.copy(ROOT / ACTIVATIONS, overlay.parent / ACTIVATIONS)
     monkeypatch.syspath_prepend(overlay.parent)
     return overlay

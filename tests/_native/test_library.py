@@ -32,7 +32,7 @@ def compile_library(folder, source):
         (
             " ".join(
                 f'extern "C" unsigned sb3_sac_{name}() {{ return 999; }}'
-                for name in ("abi_version", "create", "destroy", "bind", "train", "act", "draw")
+                for name in ("abi_version", "create", "destroy", "bind", "train", "act", "sample_matrices", "draw")
             ),
             "999",
         ),

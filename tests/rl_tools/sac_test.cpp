@@ -9,7 +9,34 @@
 
 #include <rl_tools/interface/sb3/sac.cpp>
 
+using rlt::interface::environment::Results;
+using rlt::interface::environment::Status;
+
+// Their episodes end at each third step, in turn by themselves and at a time limit.
+struct Environments {
+    std::size_t n;
+    std::int64_t n_steps;
+};
+
 namespace {
+    Status step(Environments* environments, const float* actions, std::int64_t, rlt::rl::components::episode::Autoreset,
+                const Results* results, std::int64_t*) {
+        const bool ends = ++environments->n_steps % 3 == 0, by_itself = environments->n_steps % 2 == 0;
+        for (std::size_t i = 0; i < environments->n; i++) {
+            for (std::size_t j = 0; j < SPEC::OBSERVATION_DIM; j++) {
+                const float observation = 0.1f * actions[i * SPEC::ACTION_DIM] + static_cast<float>(j % 3);
+                results->observations[i * SPEC::OBSERVATION_DIM + j] = ends ? 0.25f : observation;
+                results->final_observations[i * SPEC::OBSERVATION_DIM + j] = observation;
+            }
+            results->rewards[i] = actions[i * SPEC::ACTION_DIM];
+            results->terminated[i] = ends && by_itself;
+            results->truncated[i] = ends && !by_itself;
+            results->episode_returns[i] = 1;
+            results->episode_lengths[i] = 3;
+        }
+        return Status::DONE;
+    }
+
     // Each tensor in an allocation of its own and of exactly its size, so that the sanitizer sees the edges.
     struct Tensors {
         std::vector<std::unique_ptr<std::vector<T>>> values;
@@ -48,6 +75,36 @@ namespace {
         }
     };
 
+    // Some rollouts of the loop, beyond the end of the replay buffer; `matrices` has room for those of all
+    // environments.
+    void collect(Kernel* kernel, const sac::HyperParameters& hyper_parameters, const ReplayBuffer& buffer,
+                 std::uint32_t n_threads, T* matrices) {
+        constexpr std::int64_t STEPS = 13;
+        const auto n = static_cast<std::size_t>(buffer.n_environments);
+        Environments environments{n, 0};
+        std::vector<float> observations(n * SPEC::OBSERVATION_DIM, 0.25f), final_observations(observations), rewards(n);
+        std::vector<std::uint8_t> terminated(n), truncated(n);
+        std::vector<double> returns(n);
+        std::vector<std::int64_t> lengths(n);
+        const Results results{observations.data(),       rewards.data(), terminated.data(), truncated.data(),
+                              final_observations.data(), returns.data(), lengths.data()};
+        const std::vector<float> low(SPEC::ACTION_DIM, -2.0f), high(SPEC::ACTION_DIM, 3.0f);
+        const std::vector<double> learning_rates(STEPS, 1e-3);
+        const sac::loop::CompiledEnvironments compiled{step, &environments, &results, 0, low.data(), high.data()};
+        const sac::loop::Schedule schedule{2, 0, 3, 1, 1, STEPS, 0, 1000.0, learning_rates.data()};
+        const sac::loop::ExplorationMatrices<T> exploration{matrices, matrices + SPEC::LATENT_DIM * SPEC::ACTION_DIM};
+        sac::loop::State state{};
+        std::vector<sac::loop::EpisodeStatistics> episodes(STEPS * n);
+        const auto status = sb3_sac_run(kernel, &hyper_parameters, &buffer, &compiled, &schedule, 7, &exploration,
+                                        n_threads, &state, episodes.data());
+        const bool is_complete = status == sac::loop::Status::DONE && state.n_steps == STEPS && state.n_updates == 18 &&
+                                 state.n_episodes == static_cast<std::int64_t>(4 * n);
+        if (!is_complete) {
+            std::puts("the loop did not do what it was told");
+            std::exit(1);
+        }
+    }
+
     // The weights after some steps with this number of threads; `in_all_ways` with AMSGrad and a ring of n-step
     // returns and normalised observations.
     std::vector<T> train(std::uint32_t n_threads, bool in_all_ways) {
@@ -66,15 +123,17 @@ namespace {
         for (auto& value : observations) {
             value = static_cast<SPEC::OBSERVATION>(normal(tensors.random));
         }
-        const std::vector<float> actions(ROWS * ENVIRONMENTS * SPEC::ACTION_DIM, 0.5f);
-        const std::vector<float> rewards(ROWS * ENVIRONMENTS, 1.0f), dones(ROWS * ENVIRONMENTS, 0.0f);
+        std::vector<float> actions(ROWS * ENVIRONMENTS * SPEC::ACTION_DIM, 0.5f);
+        std::vector<float> rewards(ROWS * ENVIRONMENTS, 1.0f), dones(ROWS * ENVIRONMENTS, 0.0f);
+        std::vector<float> timeouts(ROWS * ENVIRONMENTS, 0.0f);
         const std::vector<double> means(SPEC::OBSERVATION_DIM, 0.5), deviations(SPEC::OBSERVATION_DIM, 2.0);
         const std::vector<float> discounts{1.0f, 0.5f, 0.25f, 0.125f};
         ReplayBuffer buffer{};
         buffer.observations = buffer.next_observations = observations.data();
         buffer.actions = actions.data();
         buffer.rewards = rewards.data();
-        buffer.dones = buffer.timeouts = dones.data();
+        buffer.dones = dones.data();
+        buffer.timeouts = timeouts.data();
         buffer.n_environments = ENVIRONMENTS;
         buffer.capacity = buffer.n_rows = ROWS;
         buffer.newest_row = ROWS - 1;
@@ -110,6 +169,7 @@ namespace {
         std::vector<T> matrices(N * MATRIX);
         sb3_sac_sample_matrices(kernel, &engine, N, matrices.data());
         sb3_sac_act(kernel, seen.data(), N, &engine, 0, matrices.data(), MATRIX, chosen.data());
+        collect(kernel, hyper_parameters, buffer, n_threads, matrices.data());
         sb3_sac_destroy(kernel);
 
         std::vector<T> result;

@@ -12,6 +12,11 @@ namespace rl_tools::panel {
     template <typename T>
     inline constexpr std::size_t SIZE = ALIGNMENT / sizeof(T);
 
+    // Blocks of `size` that hold `dim` elements, the last of them perhaps in part.
+    constexpr std::size_t n_blocks(std::size_t dim, std::size_t size) {
+        return (dim + size - 1) / size;
+    }
+
     // Vectors in one feature of a panel.
     template <typename T>
     inline constexpr std::size_t VECTORS = SIZE<T> / utils::simd::LANES<T>;
@@ -30,13 +35,13 @@ namespace rl_tools::panel {
     // than 10 x 24 + 16, because low tiles cannot hide the latency of their sums.
     template <typename T, std::size_t ROWS>
     struct Tiling {
-        static constexpr std::size_t N_TILES = (ROWS + tile_rows<T>() - 1) / tile_rows<T>();
+        static constexpr std::size_t N_TILES = n_blocks(ROWS, tile_rows<T>());
         static constexpr std::size_t LOW = ROWS / N_TILES;
         static constexpr std::size_t N_HIGH = ROWS % N_TILES;
     };
 
     template <std::size_t BATCH_SIZE, typename T>
-    inline constexpr std::size_t N_PANELS = (BATCH_SIZE + SIZE<T> - 1) / SIZE<T>;
+    inline constexpr std::size_t N_PANELS = n_blocks(BATCH_SIZE, SIZE<T>);
 
     // One row of a register tile: the samples of one feature.
     template <typename T>

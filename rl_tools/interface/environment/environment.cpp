@@ -10,6 +10,7 @@
 #include <exception>
 #include <vector>
 
+#include <rl_tools/interface/environment/step.h>
 #include <rl_tools/rl/components/episode/operations_cpu.h>
 
 #if defined(_WIN32)
@@ -19,6 +20,8 @@
 #endif
 
 namespace episode = rl_tools::rl::components::episode;
+using rl_tools::interface::environment::Results;
+using rl_tools::interface::environment::Status;
 
 using T = float;
 using DEVICE = rl_tools::devices::DefaultCPU;
@@ -46,19 +49,6 @@ struct Metadata {
     std::int64_t episode_step_limit;  // 0: none
     std::int64_t episode_bytes;
 };
-
-// Where a step's results go; one of each for each environment.
-struct Results {
-    T* observations;                // [environment][OBSERVATION_DIM]
-    T* rewards;                     // [environment]
-    std::uint8_t* terminated;       // "
-    std::uint8_t* truncated;        // "
-    T* final_observations;          // [environment][OBSERVATION_DIM]: the last of each episode that ended in this step
-    double* episode_returns;        // [environment]: of each episode that ended in this step
-    std::int64_t* episode_lengths;  // "
-};
-
-enum class Status : std::int32_t { DONE, ACTION_NOT_FINITE, EPISODE_HAS_ENDED };
 
 // To be raised with every change of the functions and structures below; ABI_VERSION in environment.py is its twin.
 RL_TOOLS_EXPORT std::uint32_t environment_abi_version() {
@@ -119,8 +109,7 @@ RL_TOOLS_EXPORT void environment_reset(Environments* environments, const std::ui
     }
 }
 
-// One step of each environment with `actions` [environment][ACTION_DIM]; of none, and `culprit` is the first to blame,
-// if the status is not DONE.
+// See `StepFunction`.
 RL_TOOLS_EXPORT Status environment_step(Environments* environments, const T* actions, std::int64_t step_limit,
                                         episode::Autoreset autoreset, const Results* results, std::int64_t* culprit) {
     auto& episodes = environments->episodes;

@@ -9,6 +9,7 @@
 
 #include "kernel_spec.h"
 
+#include <rl_tools/rl/algorithms/sb3_sac/loop/operations_cpu_simd.h>
 #include <rl_tools/rl/algorithms/sb3_sac/operations_cpu_simd.h>
 
 #if defined(_WIN32)
@@ -58,7 +59,7 @@ struct Kernel {
 
 // To be raised with every change of the functions and structures below; ABI_VERSION in library.py is its twin.
 RL_TOOLS_EXPORT std::uint32_t sb3_sac_abi_version() {
-    return 2;
+    return 3;
 }
 
 // Null where memory or threads are not to be had.
@@ -104,6 +105,19 @@ RL_TOOLS_EXPORT void sb3_sac_train(Kernel* kernel, const sac::HyperParameters* p
         losses[i] = sac::step(kernel->device, kernel->networks, *parameters, *buffer, step_engine, polyak,
                               i + 1 == n_steps, *kernel->workspace, kernel->scratch.get());
     }
+}
+
+// Collects and trains with compiled environments until `schedule` says that it returns; see `loop::run`.
+RL_TOOLS_EXPORT sac::loop::Status sb3_sac_run(Kernel* kernel, const sac::HyperParameters* parameters,
+                                              const ReplayBuffer* buffer,
+                                              const sac::loop::CompiledEnvironments* environments,
+                                              const sac::loop::Schedule* schedule, std::uint64_t key,
+                                              const sac::loop::ExplorationMatrices<T>* exploration,
+                                              std::uint32_t n_threads, sac::loop::State* state,
+                                              sac::loop::EpisodeStatistics* episodes) {
+    kernel->device.thread_pool.use(n_threads);
+    return sac::loop::run(kernel->device, kernel->networks, *parameters, *buffer, *environments, *schedule, key,
+                          *exploration, *kernel->workspace, kernel->scratch.get(), *state, episodes);
 }
 
 // Scaled actions [n][ACTION_DIM] for observations [n][OBSERVATION_DIM]. `matrices` is read with gSDE only: the

@@ -218,7 +218,7 @@ namespace rl_tools::nn_models::panel_mlp {
     // columns, as a row's weights and moments lie one behind the other.
     template <typename SPEC>
     constexpr std::size_t n_update_tasks(std::size_t layer) {
-        return SPEC::is_head(layer) ? 1 : dense::n_blocks(SPEC::output_dim(layer), panel::SIZE<typename SPEC::T>);
+        return SPEC::is_head(layer) ? 1 : panel::n_blocks(SPEC::output_dim(layer), panel::SIZE<typename SPEC::T>);
     }
     template <typename SPEC>
     constexpr std::size_t n_update_tasks() {

@@ -153,7 +153,7 @@ namespace rl_tools::nn_models::panel_mlp {
         static constexpr std::size_t offset(std::size_t layer) {
             std::size_t n_blocks = 0;
             for (std::size_t below = 0; below < layer; below++) {
-                n_blocks += (SPEC::input_dim(below) + SIZE - 1) / SIZE;
+                n_blocks += panel::n_blocks(SPEC::input_dim(below), SIZE);
             }
             return n_blocks * T_N_PANELS * SIZE * SIZE;
         }
@@ -184,7 +184,7 @@ namespace rl_tools::nn_models::panel_mlp {
         // Rows of W to a column, for hidden layers with padding to whole blocks; the heads share one matrix.
         static constexpr std::size_t row_dim(std::size_t layer) {
             constexpr std::size_t SIZE = panel::SIZE<T>;
-            return SPEC::is_head(layer) ? SPEC::OUTPUT_DIM : (SPEC::output_dim(layer) + SIZE - 1) / SIZE * SIZE;
+            return SPEC::is_head(layer) ? SPEC::OUTPUT_DIM : panel::n_blocks(SPEC::output_dim(layer), SIZE) * SIZE;
         }
         static constexpr std::size_t offset(std::size_t layer) {
             std::size_t sum = 0;

@@ -20,6 +20,14 @@
 #define RL_TOOLS_INLINE inline
 #endif
 
+// One piece of machine code, whoever calls it: inlined or cloned for a caller, the compiler would fuse other pairs of
+// multiplications and additions, and the last bits would differ.
+#if defined(__GNUC__) && !defined(__clang__)
+#define RL_TOOLS_OPAQUE __attribute__((noipa))
+#else
+#define RL_TOOLS_OPAQUE RL_TOOLS_NOINLINE
+#endif
+
 namespace rl_tools::utils::simd {
 #if defined(__AVX512F__)
     inline constexpr std::size_t VECTOR_BYTES = 64;

@@ -98,15 +98,12 @@ namespace rl_tools::nn::layers::panel_dense {
     }
 
     // Columns of x are kept as blocks of SIZE features: [block][sample of the batch][SIZE].
-    constexpr std::size_t n_blocks(std::size_t dim, std::size_t size) {
-        return (dim + size - 1) / size;
-    }
-
+    //
     // x_columns[block][p * SIZE + sample][feature] = x[block * SIZE + feature][sample] for panel `p`.
     template <std::size_t IN, std::size_t N_PANELS, typename T>
     RL_TOOLS_NOINLINE void transpose_input(const T* x, std::size_t p, T* x_columns) {
         constexpr std::size_t SIZE = panel::SIZE<T>;
-        for (std::size_t block = 0; block < n_blocks(IN, SIZE); block++) {
+        for (std::size_t block = 0; block < panel::n_blocks(IN, SIZE); block++) {
             panel::transpose_block(x + block * SIZE * SIZE, SIZE, IN - block * SIZE,
                                    x_columns + (block * N_PANELS + p) * SIZE * SIZE, SIZE);
         }
@@ -118,7 +115,7 @@ namespace rl_tools::nn::layers::panel_dense {
     template <std::size_t IN, std::size_t ROWS, std::size_t D_Y_DIM, std::size_t N_PANELS, typename T>
     RL_TOOLS_NOINLINE void weight_gradient(const T* d_y, const T* x_columns, T* d_weights) {
         constexpr std::size_t SIZE = panel::SIZE<T>;
-        for (std::size_t block = 0; block < n_blocks(IN, SIZE); block++) {
+        for (std::size_t block = 0; block < panel::n_blocks(IN, SIZE); block++) {
             T* columns = d_weights + block * SIZE;
             const std::size_t n_columns = IN - block * SIZE < SIZE ? IN - block * SIZE : SIZE;
             panel::multiply<T, ROWS, SIZE, SIZE>(
@@ -137,7 +134,7 @@ namespace rl_tools::nn::layers::panel_dense {
         constexpr std::size_t SIZE = panel::SIZE<T>;
         constexpr std::size_t GROUP = 4;  // sums that are added up at the same time
         static_assert(SIZE % GROUP == 0);
-        for (std::size_t block = 0; block < n_blocks(IN, SIZE); block++) {
+        for (std::size_t block = 0; block < panel::n_blocks(IN, SIZE); block++) {
             const std::size_t n_columns = IN - block * SIZE < SIZE ? IN - block * SIZE : SIZE;
             for (std::size_t row = 0; row < ROWS; row++) {
                 alignas(panel::ALIGNMENT) T sums[SIZE * SIZE] = {};  // [feature][lane]

@@ -47,7 +47,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     void sample_noise_matrix(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
                              const philox::Engine& engine, Workspace<SPEC>& workspace) {
         constexpr std::size_t BLOCK = 16;
-        device.thread_pool.parallel_for((SPEC::LATENT_DIM + BLOCK - 1) / BLOCK, [&](std::uint32_t task, unsigned) {
+        device.thread_pool.parallel_for(panel::n_blocks(SPEC::LATENT_DIM, BLOCK), [&](std::uint32_t task, unsigned) {
             const std::size_t first = task * BLOCK;
             const std::size_t end = first + BLOCK < SPEC::LATENT_DIM ? first + BLOCK : SPEC::LATENT_DIM;
             distributions::sample_matrix(device.math, networks.state_dependent_noise, engine, first, end,
@@ -276,7 +276,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         std::uint32_t first_panel[SPEC::N_CRITICS + 1] = {};
         for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
             first_panel[i + 1] =
-                first_panel[i] + static_cast<std::uint32_t>((workspace.n_samples_of_critic[i] + SIZE - 1) / SIZE);
+                first_panel[i] + static_cast<std::uint32_t>(panel::n_blocks(workspace.n_samples_of_critic[i], SIZE));
         }
         device.thread_pool.parallel_for(first_panel[SPEC::N_CRITICS], [&](std::uint32_t task, unsigned thread) {
             std::size_t i = 0;
@@ -379,8 +379,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
 
     // To be called before the first of several steps: nothing is known of what happened to the weights since.
     template <typename DEVICE_SPEC, typename SPEC>
-    void prepare(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
-                 Workspace<SPEC>& workspace) {
+    RL_TOOLS_OPAQUE void prepare(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
+                                 Workspace<SPEC>& workspace) {
         device.thread_pool.parallel_for(SPEC::N_CRITICS + 1, [&](std::uint32_t task, unsigned) {
             if (task < SPEC::N_CRITICS) {
                 transpose(device, networks.critics[task], workspace.critics_transposed_weights[task]);
@@ -393,9 +393,10 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     // One gradient step of `stable_baselines3.SAC.train`. `scratch` has one element for each thread of the
     // device.
     template <typename DEVICE_SPEC, typename SPEC>
-    Losses step(devices::CPU_SIMD<DEVICE_SPEC>& device, ActorCritic<SPEC>& networks, const HyperParameters& parameters,
-                const SB3ReplayBuffer<typename SPEC::OBSERVATION>& buffer, const philox::Engine& engine, bool polyak,
-                bool is_last, Workspace<SPEC>& workspace, Scratch<SPEC>* scratch) {
+    RL_TOOLS_OPAQUE Losses step(devices::CPU_SIMD<DEVICE_SPEC>& device, ActorCritic<SPEC>& networks,
+                                const HyperParameters& parameters,
+                                const SB3ReplayBuffer<typename SPEC::OBSERVATION>& buffer, const philox::Engine& engine,
+                                bool polyak, bool is_last, Workspace<SPEC>& workspace, Scratch<SPEC>* scratch) {
         using T = typename SPEC::T;
         Losses losses{};
         const T alpha = entropy_coefficient(networks, parameters);
@@ -423,10 +424,10 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     // Actions in [-1, 1] for `n` observations, one after the other: tanh of the mean, or of a draw. With gSDE
     // `matrices` are those of the exploration noise, one for each observation, `matrix_stride` elements apart.
     template <typename DEVICE_SPEC, typename SPEC>
-    void act(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks, const float* observations,
-             std::size_t n, const philox::Engine& engine, bool deterministic,
-             [[maybe_unused]] const typename SPEC::T* matrices, [[maybe_unused]] std::size_t matrix_stride,
-             Scratch<SPEC>& scratch, float* actions) {
+    RL_TOOLS_OPAQUE void act(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
+                             const float* observations, std::size_t n, const philox::Engine& engine, bool deterministic,
+                             [[maybe_unused]] const typename SPEC::T* matrices,
+                             [[maybe_unused]] std::size_t matrix_stride, Scratch<SPEC>& scratch, float* actions) {
         using T = typename SPEC::T;
         using ACTOR = typename SPEC::ACTOR;
         auto& actor = scratch.evaluation.actor;

@@ -8,6 +8,7 @@
 #include <rl_tools/operations/cpu.h>
 
 #include <rl_tools/random/philox/bit_generator.h>
+#include <rl_tools/rl/components/episode/autoreset.h>
 
 namespace rl_tools::rl::components {
     template <typename T_ENVIRONMENT>
@@ -24,9 +25,6 @@ namespace rl_tools::rl::components {
     };
 
     namespace episode {
-        // When an episode that has ended starts anew, in the words of Gymnasium's AutoresetMode.
-        enum class Autoreset : std::int32_t { DISABLED, NEXT_STEP, SAME_STEP };
-
         enum class Flaw : std::int32_t { NONE, OBSERVES_TOO_LITTLE, OBSERVES_TOO_MUCH };
     }
 }

@@ -6,14 +6,6 @@
 #include <rl_tools/rl/environment_wrappers/complete/operations_generic.h>
 #include <rl_tools/utils/simd/vector.h>
 
-// The same machine code in each library that an environment is compiled into: inlined into its surroundings, the
-// compiler would fuse other pairs of multiplications and additions, and the last bits would differ.
-#if defined(__GNUC__) && !defined(__clang__)
-#define RL_TOOLS_OPAQUE __attribute__((noipa))
-#else
-#define RL_TOOLS_OPAQUE RL_TOOLS_NOINLINE
-#endif
-
 namespace rl_tools::rl::components::episode {
     template <typename DEVICE, typename ENVIRONMENT>
     void observe(DEVICE& device, ENVIRONMENT& environment, Episode<ENVIRONMENT>& episode,

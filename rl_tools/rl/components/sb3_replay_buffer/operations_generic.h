@@ -95,4 +95,53 @@ namespace rl_tools::rl::components::sb3_replay_buffer {
         return {static_cast<T>(sum_of_rewards), static_cast<T>(buffer.dones[last] * (1 - buffer.timeouts[last])),
                 discount};
     }
+
+    // The transitions of one step of each environment, from compiled environments: float32 throughout.
+    struct Step {
+        const float* observations;       // [environment][OBSERVATION_DIM]
+        const float* next_observations;  // "
+        const float* actions;            // [environment][ACTION_DIM]
+        const float* rewards;            // [environment]
+        const std::uint8_t* terminated;  // "
+        const std::uint8_t* truncated;   // "
+    };
+
+    // Writes row `row` as SB3's `add` does. Without `handle_timeout_termination` nothing tells time limits apart.
+    template <std::size_t OBSERVATION_DIM, std::size_t ACTION_DIM, typename OBSERVATION>
+    inline void store(SB3ReplayBuffer<OBSERVATION>& buffer, std::int64_t row, const Step& step,
+                      bool handle_timeout_termination) {
+        const auto n = static_cast<std::size_t>(buffer.n_environments);
+        const std::size_t first = static_cast<std::size_t>(row) * n;
+        const std::size_t following = static_cast<std::size_t>((row + 1) % buffer.capacity) * n;
+        OBSERVATION* next_observations = buffer.next_observations ? buffer.next_observations + first * OBSERVATION_DIM
+                                                                  : buffer.observations + following * OBSERVATION_DIM;
+        for (std::size_t i = 0; i < n * OBSERVATION_DIM; i++) {
+            buffer.observations[first * OBSERVATION_DIM + i] = static_cast<OBSERVATION>(step.observations[i]);
+            next_observations[i] = static_cast<OBSERVATION>(step.next_observations[i]);
+        }
+        for (std::size_t i = 0; i < n * ACTION_DIM; i++) {
+            buffer.actions[first * ACTION_DIM + i] = step.actions[i];
+        }
+        for (std::size_t i = 0; i < n; i++) {
+            const bool is_time_limit = step.truncated[i] && !step.terminated[i];
+            buffer.rewards[first + i] = step.rewards[i];
+            buffer.dones[first + i] = step.terminated[i] || step.truncated[i] ? 1.0f : 0.0f;
+            if (handle_timeout_termination) {
+                buffer.timeouts[first + i] = is_time_limit ? 1.0f : 0.0f;
+            }
+        }
+    }
+
+    // Which rows may be drawn when the next to be written is `position`.
+    template <typename OBSERVATION>
+    inline void set_position(SB3ReplayBuffer<OBSERVATION>& buffer, std::int64_t position, bool is_full) {
+        buffer.first_row = 0;
+        buffer.n_rows = is_full ? buffer.capacity : position;
+        buffer.newest_row = (position + buffer.capacity - 1) % buffer.capacity;
+        if (!buffer.next_observations && is_full) {
+            // The observation that followed the newest transition has overwritten the oldest one's.
+            buffer.first_row = position + 1;
+            buffer.n_rows = buffer.capacity - 1;
+        }
+    }
 }

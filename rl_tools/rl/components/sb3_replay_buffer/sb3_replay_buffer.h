@@ -1,5 +1,5 @@
 #pragma once
-// The arrays of `stable_baselines3.common.buffers.ReplayBuffer`, read where they lie.
+// The arrays of `stable_baselines3.common.buffers.ReplayBuffer`, read and written where they lie.
 
 #include <cstddef>
 #include <cstdint>
@@ -9,13 +9,13 @@
 namespace rl_tools::rl::components {
     template <typename T_OBSERVATION>
     struct SB3ReplayBuffer {
-        const T_OBSERVATION* observations;       // [row][environment][OBSERVATION_DIM]
-        const T_OBSERVATION* next_observations;  // "; null where the next row of `observations` holds them
-        const float* actions;                    // [row][environment][ACTION_DIM], scaled to [-1, 1]
-        const float* rewards;                    // [row][environment]
-        const float* dones;                      // "
-        const float* timeouts;                   // "; 1 where the episode was cut by a time limit
-        const float* discounts;                  // [row] where the rows are a batch; null for gamma
+        T_OBSERVATION* observations;       // [row][environment][OBSERVATION_DIM]
+        T_OBSERVATION* next_observations;  // "; null where the next row of `observations` holds them
+        float* actions;                    // [row][environment][ACTION_DIM], scaled to [-1, 1]
+        float* rewards;                    // [row][environment]
+        float* dones;                      // "
+        float* timeouts;                   // "; 1 where the episode was cut by a time limit
+        const float* discounts;            // [row] where the rows are a batch; null for gamma
         std::int64_t n_environments;
         std::int64_t capacity;   // rows of the arrays
         std::int64_t first_row;  // transitions are drawn from `n_rows` rows from this one on, and on from row 0

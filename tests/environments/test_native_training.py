@@ -1,0 +1,296 @@
+"""Training with native environments inside the kernel: the results are those of steps taken from Python."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from gymnasium.wrappers import RescaleAction
+from stable_baselines3 import SAC
+from stable_baselines3.common.callbacks import (
+    BaseCallback,
+    CallbackList,
+    CheckpointCallback,
+    EvalCallback,
+    EveryNTimesteps,
+    ProgressBarCallback,
+)
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from sb3_tinyrl import NativeVecEnv, TinySAC, register_environment
+from sb3_tinyrl.listeners import idle_steps
+from sb3_tinyrl.native_loop import NativeLoop
+from sb3_tinyrl.rollout import NonFiniteError
+
+PENDULUM = "sb3_tinyrl:rl_tools/Pendulum-v0"
+
+
+class Each(BaseCallback):
+    """Wants to see each step, and so keeps the loop in Python."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[int] = []
+
+    def _on_step(self) -> bool:
+        self.seen.append(self.num_timesteps)
+        return True
+
+
+def make(env: Any = PENDULUM, **arguments: Any) -> TinySAC:
+    arguments = {
+        "policy": "MlpPolicy",
+        "policy_kwargs": {"net_arch": [32, 32]},
+        "batch_size": 32,
+        "buffer_size": 1000,
+        "learning_starts": 20,
+        "seed": 0,
+        "kernel": "native",
+        **arguments,
+    }
+    return TinySAC(env=env() if callable(env) else env, **arguments)
+
+
+def several() -> NativeVecEnv:
+    return NativeVecEnv(PENDULUM, 3, max_episode_steps=30)
+
+
+def short() -> NativeVecEnv:
+    return NativeVecEnv(PENDULUM, max_episode_steps=30)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Steps that each call of the native loop took."""
+    taken = []
+    run = NativeLoop._take_over
+
+    def record(self: NativeLoop, model: Any, callback: Any, log_interval: Any, state: Any, episodes: Any) -> None:
+        taken.append(state.n_steps)
+        run(self, model, callback, log_interval, state, episodes)
+
+    monkeypatch.setattr(NativeLoop, "_take_over", record)
+    return taken
+
+
+def assert_same(one: TinySAC, other: TinySAC) -> None:
+    ours, theirs = one.get_parameters(), other.get_parameters()
+    for name, tensor in ours["policy"].items():
+        assert th.equal(tensor, theirs["policy"][name]), name
+    for name in ("actor.optimizer", "critic.optimizer"):
+        for state, expected in zip(ours[name]["state"].values(), theirs[name]["state"].values(), strict=True):
+            assert all(th.equal(state[key], expected[key]) for key in expected)
+        assert ours[name]["param_groups"] == theirs[name]["param_groups"]
+    for name in ("observations", "actions", "rewards", "dones", "timeouts"):
+        np.testing.assert_array_equal(getattr(one.replay_buffer, name), getattr(other.replay_buffer, name))
+    for name in ("num_timesteps", "_n_updates", "_episode_num", "_n_sampled_batches", "_n_sampled_actions"):
+        assert getattr(one, name) == getattr(other, name), name
+    for name in ("_current_progress_remaining", "_last_obs", "_last_original_obs"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    assert (one.replay_buffer.pos, one.replay_buffer.full) == (other.replay_buffer.pos, other.replay_buffer.full)
+    returns = [[(episode["r"], episode["l"]) for episode in model.ep_info_buffer] for model in (one, other)]
+    assert returns[0] == returns[1]
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "several environments": {"env": several},
+    "eight steps, then eight updates": {"train_freq": 8, "gradient_steps": 8, "env": several},
+    "many updates": {"train_freq": 20, "gradient_steps": -1},
+    "whole episodes": {"train_freq": (2, "episode"), "gradient_steps": 3, "env": short},
+    "whole episodes and as many updates": {"train_freq": (1, "episode"), "gradient_steps": -1, "env": short},
+    "no updates": {"gradient_steps": 0},
+    "gSDE": {"use_sde": True, "train_freq": 4},
+    "gSDE in several environments": {"use_sde": True, "train_freq": 8, "sde_sample_freq": 3, "env": several},
+    "a small buffer": {"buffer_size": 70},
+    "little memory": {
+        "buffer_size": 70,
+        "optimize_memory_usage": True,
+        "replay_buffer_kwargs": {"handle_timeout_termination": False},
+        "env": short,
+    },
+    "n steps": {"n_steps": 3, "env": several},
+    "a learning rate that falls": {"learning_rate": lambda remaining: 1e-2 * remaining},
+    "slow targets": {"target_update_interval": 3, "gradient_steps": 4, "train_freq": 2},
+    "a fixed entropy coefficient": {"ent_coef": 0.1},
+    "no warm-up": {"learning_starts": 0},
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_results_are_those_of_steps_taken_from_python(name: str, tmp_path: Path, calls: list[int]) -> None:
+    models = []
+    for callback in (None, Each()):
+        model = make(**{"env": short, **SETTINGS[name]})
+        model.set_logger(configure(str(tmp_path / str(callback is None)), ["csv"]))
+        model.learn(150, callback=callback, log_interval=2)
+        model.learn(61, callback=callback, log_interval=2, reset_num_timesteps=False)
+        models.append(model)
+        if callback is None:
+            # All but the warm-up, and nothing at all the second time.
+            assert sum(calls) * model.n_envs >= 211 - 20 - 2 * model.n_envs
+            calls.clear()
+    assert not calls
+    assert_same(*models)
+
+    native, python = ((tmp_path / folder / "progress.csv").read_text().splitlines() for folder in ("True", "False"))
+    timing = [i for i, column in enumerate(native[0].split(",")) if column in ("time/fps", "time/time_elapsed")]
+    for line, expected in zip(native, python, strict=True):
+        kept = [[v for i, v in enumerate(row.split(",")) if i not in timing] for row in (line, expected)]
+        assert kept[0] == kept[1]
+    assert len(native) > 1
+
+
+def test_an_id_a_native_environment_and_a_native_vec_env_train_the_same(calls: list[int]) -> None:
+    environments = (PENDULUM, lambda: gym.make(PENDULUM), lambda: NativeVecEnv(PENDULUM))
+    models = [make(env).learn(60) for env in environments]
+    assert sum(calls) == 3 * 40
+    for model in models[1:]:
+        assert_same(models[0], model)
+
+
+@pytest.mark.parametrize(
+    ("env", "arguments"),
+    [
+        (lambda: VecNormalize(NativeVecEnv(PENDULUM)), {}),
+        (lambda: RescaleAction(gym.make(PENDULUM), -1, 1), {}),
+        (lambda: DummyVecEnv([lambda: gym.make(PENDULUM)]), {}),
+        (PENDULUM, {"action_noise": NormalActionNoise(np.zeros(1), np.ones(1))}),
+        (PENDULUM, {"kernel": "torch"}),
+    ],
+    ids=["VecNormalize", "wrapper", "DummyVecEnv", "action noise", "torch"],
+)
+def test_what_the_loop_does_not_know_is_stepped_from_python(
+    env: Any, arguments: dict[str, Any], calls: list[int]
+) -> None:
+    model = make(env, **arguments).learn(40)
+    assert model._n_updates > 0
+    assert not calls
+
+
+def test_methods_of_a_subclass_are_called(calls: list[int]) -> None:
+    class Counting(TinySAC):
+        n_calls = 0
+
+        def train(self, gradient_steps: int, batch_size: int = 64) -> None:
+            Counting.n_calls += 1
+            super().train(gradient_steps, batch_size)
+
+    Counting("MlpPolicy", PENDULUM, policy_kwargs={"net_arch": [32, 32]}, batch_size=32, learning_starts=20).learn(50)
+    assert Counting.n_calls == 30
+    assert not calls
+
+
+# --- callbacks ---
+
+
+def test_an_unknown_callback_sees_each_step() -> None:
+    callback = Each()
+    make().learn(60, callback=callback)
+    assert callback.seen == [*range(1, 61)]
+
+
+class Recorded:
+    """Callbacks of SB3 with a note of when they did what they are for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.events: list[tuple[str, int, int]] = []
+        evaluation = EvalCallback(several(), n_eval_episodes=1, eval_freq=35, verbose=0, warn=False)
+        self._note(evaluation.eval_env, "reset", evaluation, "evaluation")
+        every = EveryNTimesteps(25, Each())
+        self._note(every.callback, "on_step", every, "every 25 steps")
+        checkpoint = CheckpointCallback(40, str(folder))
+        self.callback = CallbackList([evaluation, every, checkpoint, ProgressBarCallback()])
+
+    def _note(self, target: Any, method: str, callback: BaseCallback, name: str) -> None:
+        original = getattr(target, method)
+
+        def noting(*arguments: Any) -> Any:
+            self.events.append((name, callback.n_calls, callback.model._n_updates))
+            return original(*arguments)
+
+        setattr(target, method, noting)
+
+
+def test_callbacks_of_sb3_are_called_when_they_would_be(tmp_path: Path, calls: list[int]) -> None:
+    recorded, models = [], []
+    for folder, extra in ((tmp_path / "native", []), (tmp_path / "python", [Each()])):
+        record = Recorded(folder)
+        models.append(make(several).learn(300, callback=[record.callback, *extra]))
+        recorded.append(record)
+    assert calls
+    assert recorded[0].events == recorded[1].events
+    assert {name for name, _, _ in recorded[0].events} == {"evaluation", "every 25 steps"}
+    for folder in ("native", "python"):
+        assert sorted(path.name for path in (tmp_path / folder).iterdir()) == [
+            "rl_model_120_steps.zip",
+            "rl_model_240_steps.zip",
+        ]
+    for n_steps in (120, 240):
+        name = f"rl_model_{n_steps}_steps.zip"
+        assert_same_policy(tmp_path / "native" / name, tmp_path / "python" / name)
+    assert recorded[0].callback.callbacks[-1].pbar.n == 300
+    for one, other in zip(*(record.callback.callbacks for record in recorded), strict=True):
+        assert (one.n_calls, one.num_timesteps) == (other.n_calls, other.num_timesteps)
+
+
+def assert_same_policy(one: Path, other: Path) -> None:
+    policies = [SAC.load(path).policy.state_dict() for path in (one, other)]
+    assert all(th.equal(policies[0][name], policies[1][name]) for name in policies[0])
+
+
+def test_a_subclass_of_a_known_callback_is_unknown() -> None:
+    class Own(CheckpointCallback):
+        pass
+
+    assert idle_steps(Own(100, "nowhere")) == 0
+    assert idle_steps(CheckpointCallback(100, "nowhere")) == 99
+
+
+# --- what may go wrong ---
+
+
+def test_an_interrupt_leaves_a_consistent_model() -> None:
+    model = make()
+    model.learn(30)
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        model.learn(10**9, reset_num_timesteps=False)
+    assert time.monotonic() - start < 60
+    assert model.num_timesteps == model._n_sampled_actions + 20
+    assert model._n_updates == model._n_sampled_batches
+    steps = {state["step"].item() for state in model.actor.optimizer.state.values()}
+    assert steps == {model._n_updates}
+    n_updates = model._n_updates
+    model.learn(20, reset_num_timesteps=False)
+    assert model._n_updates >= n_updates + 19
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("return -", "return state.velocity > 2 ? T(0) / T(0) : -", "reward"),
+        ("0, 2, state.velocity)", "0, 2, state.velocity > 2 ? T(1) / T(0) : state.velocity)", "observation"),
+    ],
+    ids=["reward", "observation"],
+)
+def test_what_is_not_finite_is_refused_before_it_is_stored(
+    old: str, new: str, what: str, changed_example: Callable[..., Path]
+) -> None:
+    register_environment(f"tests/NotFinite{what}-v0", changed_example((old, new)), max_episode_steps=50)
+    model = make(f"tests/NotFinite{what}-v0", learning_starts=0)
+    with pytest.raises(NonFiniteError, match=rf"The {what}.* of environment 0.* at timestep"):
+        model.learn(100_000)
+    assert np.isfinite(model.replay_buffer.rewards).all()
+    assert np.isfinite(model.replay_buffer.observations).all()
+    assert all(tensor.isfinite().all() for tensor in model.policy.state_dict().values())
