@@ -177,6 +177,34 @@ class EnvironmentSpec:
         return ""
 
 
+@dataclass(frozen=True)
+class CheckpointSpec:
+    """A policy in RLtools' checkpoint format, to be evaluated from Python.
+
+    :param checkpoint: the text of the header
+    :param model: name of the model in it, with its namespaces
+    """
+
+    source: ClassVar[str] = "interface/checkpoint/checkpoint.cpp"
+    advice: ClassVar[str] = (
+        "Expected a checkpoint that sb3_tinyrl, RLtools 2.2 or its Python interface has written; export it anew with "
+        "one of these."
+    )
+    folder: ClassVar[None] = None
+
+    checkpoint: str = field(repr=False)
+    model: str
+
+    def header(self) -> str:
+        """Return the checkpoint, with a name for its model that is always the same."""
+        return f"""\
+{self.checkpoint}
+namespace rl_tools::kernel_spec {{
+    constexpr auto& MODEL = ::{self.model};
+}}
+"""
+
+
 def require_environment_folder(folder: str | os.PathLike[str]) -> Path:
     """Return the absolute path of a folder with an environment.
 

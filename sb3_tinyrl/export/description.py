@@ -138,13 +138,13 @@ def describe(model: SAC) -> PolicyDescription:
     observation_space, action_space = _require_supported_model(model)
     actor = model.policy.actor
     hidden = [*actor.latent_pi]
-    layers = [_layer(*pair) for pair in zip(hidden[::2], [*hidden[1::2], None], strict=False)]
+    layers = [read_layer(*pair) for pair in zip(hidden[::2], [*hidden[1::2], None], strict=False)]
     mean, mean_bound = actor.mu, None
     if isinstance(mean, nn.Sequential):  # gSDE with clip_mean, see stable_baselines3.sac.policies.Actor
         mean, clip = mean
         assert isinstance(clip, nn.Hardtanh)
         mean_bound = float(clip.max_val)
-    layers.append(_layer(mean, nn.Identity()))
+    layers.append(read_layer(mean, nn.Identity()))
     return PolicyDescription(
         observation_shape=observation_space.shape,
         action_shape=action_space.shape,
@@ -188,7 +188,11 @@ def _require_supported_model(model: SAC) -> tuple[spaces.Box, spaces.Box]:
     return space, model.action_space
 
 
-def _layer(linear: nn.Module, activation: nn.Module | None) -> Layer:
+def read_layer(linear: nn.Module, activation: nn.Module | None) -> Layer:
+    """Copy the parameters of a layer.
+
+    :raises ExportError: when it is of another kind, or not finite
+    """
     require(
         type(linear) is nn.Linear and linear.bias is not None and activation is not None,
         f"the actor holds a {type(linear).__name__} where a nn.Linear with bias and an activation function belong",

@@ -8,11 +8,13 @@ RLtools' own programs look.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
 from stable_baselines3 import SAC
+from torch import nn
 
 from sb3_tinyrl.export.check import N_EXAMPLES, Samples, evaluate, largest_difference, predicted_samples
 from sb3_tinyrl.export.description import (
@@ -20,8 +22,11 @@ from sb3_tinyrl.export.description import (
     ExportError,
     Float32Array,
     Float64Array,
+    Layer,
     PolicyDescription,
     describe,
+    read_layer,
+    require,
 )
 from sb3_tinyrl.export.files import write_atomically
 from sb3_tinyrl.export.literals import float_array
@@ -33,6 +38,8 @@ _ACTIVATIONS: dict[ActivationName, str] = {
     "tanh": "TANH",
     "sigmoid": "SIGMOID",
 }
+
+_DETERMINISTIC_KINDS = ("dense", "standardize", "td3_sampling")
 
 
 def export_policy(model: SAC, path: str | os.PathLike[str]) -> float:
@@ -52,6 +59,39 @@ def export_policy(model: SAC, path: str | os.PathLike[str]) -> float:
     :raises ExportError: when the policy can't be expressed, or differs from ``predict``
     :raises OSError: when the file can't be written; an earlier one is left alone
     """
+    description = _expressible(model)
+    samples = predicted_samples(model, description)
+    difference = largest_difference(description, samples, evaluate(description, samples.observations))
+    write_atomically(path, _header(description, samples, _deterministic_layers(description)).encode())
+    return difference
+
+
+def stochastic_policy(model: SAC) -> str:
+    """Return the policy as RLtools itself writes that of its SAC, to be read as a distribution.
+
+    Unlike that of :func:`export_policy`, its model ends in RLtools' layer ``sample_and_squash``: it draws an action
+    in [-1, 1] from mean and log standard deviation, and takes the mean in RLtools' mode ``Evaluation``.
+
+    :param model: as for :func:`export_policy`, without gSDE
+    :return: the text of the header
+    :raises ExportError: when the policy can't be expressed, or differs from ``predict``
+    """
+    description = _expressible(model)
+    require(
+        not model.use_sde,
+        "the standard deviation of gSDE depends on the state of its noise, which RLtools' layers do not express",
+        "use export_policy, which writes the deterministic action",
+    )
+    samples = predicted_samples(model, description)
+    largest_difference(description, samples, evaluate(description, samples.observations))
+    log_std = model.policy.actor.log_std
+    assert isinstance(log_std, nn.Module)  # a parameter only with gSDE
+    layers = _stochastic_layers(description, read_layer(log_std, nn.Identity()))
+    return _header(description, samples, layers, (*_DETERMINISTIC_KINDS, "sample_and_squash"))
+
+
+def _expressible(model: SAC) -> PolicyDescription:
+    """Describe a policy whose layers RLtools has."""
     description = describe(model)
     for layer in description.layers:
         if layer.activation.name not in _ACTIVATIONS:
@@ -59,14 +99,13 @@ def export_policy(model: SAC, path: str | os.PathLike[str]) -> float:
                 f"RLtools' layers have no activation function that computes {layer.activation.name}",
                 "use export_cpp or export_onnx, which have it, or train with ReLU, Tanh, Sigmoid or Identity",
             )
-    samples = predicted_samples(model, description)
-    difference = largest_difference(description, samples, evaluate(description, samples.observations))
-    write_atomically(path, _header(description, samples).encode())
-    return difference
+    return description
 
 
-def _header(description: PolicyDescription, samples: Samples) -> str:
-    layers = _layers(description)
+def _header(
+    description: PolicyDescription, samples: Samples, layers: list[str], kinds: Sequence[str] = _DETERMINISTIC_KINDS
+) -> str:
+    includes = "".join(f"#include <rl_tools/nn/layers/{kind}/layer.h>\n" for kind in kinds)
     contents = [f"TYPE{'::NEXT_MODULE' * i}::CONTENT" for i in range(len(layers))]
     modules = ", {".join(f"layer_{i}::factory<{content}>" for i, content in enumerate(contents))
     generic_modules = ", {".join(f"layer_{i}::factory<typename T_{content}>" for i, content in enumerate(contents))
@@ -80,14 +119,12 @@ def _header(description: PolicyDescription, samples: Samples) -> str:
     )
     return f"""\
 // {description.summary()}
-// The deterministic policy of a soft actor-critic, written by sb3_tinyrl {version("sb3-tinyrl")}.
+// The policy of a soft actor-critic, written by sb3_tinyrl {version("sb3-tinyrl")}.
 // Actions are in [-1, 1]; policy::action has the bounds in the environment's units.
 #pragma once
 
 #include <rl_tools/containers/tensor/tensor.h>
-#include <rl_tools/nn/layers/dense/layer.h>
-#include <rl_tools/nn/layers/standardize/layer.h>
-#include <rl_tools/nn/layers/td3_sampling/layer.h>
+{includes}\
 #include <rl_tools/nn/parameters/parameters.h>
 #include <rl_tools/nn_models/sequential/model.h>
 #include <rl_tools/numeric_types/policy.h>
@@ -129,8 +166,38 @@ namespace rl_tools::checkpoint {{
 """
 
 
-def _layers(description: PolicyDescription) -> list[str]:
-    """Return the layers as namespaces, with a field for their names."""
+# Layers are namespaces with a field for their names.
+
+
+def _deterministic_layers(description: PolicyDescription) -> list[str]:
+    layers, scale = _layers_up_to_the_mean(description)
+    weight, bias = description.layers[-1].weight * scale, description.layers[-1].bias
+    if (bound := description.mean_bound) is None:
+        return [*layers, _dense(weight, bias, "tanh")]
+    scaling = np.diag(np.full(description.action_dim, bound))
+    return [
+        *layers,
+        _dense(weight / bound, bias / bound, "identity"),
+        _CLIP,
+        _dense(scaling, np.zeros(description.action_dim), "tanh"),
+    ]
+
+
+def _stochastic_layers(description: PolicyDescription, log_std: Layer) -> list[str]:
+    layers, scale = _layers_up_to_the_mean(description)
+    mean = description.layers[-1]
+    weight = np.concatenate([mean.weight, log_std.weight]) * scale
+    bias = np.concatenate([mean.bias, log_std.bias])
+    # Its bounds of the log standard deviation, -20 and 2, are SB3's.
+    return [
+        *layers,
+        _dense(weight, bias, "identity"),
+        "    namespace {name} {{\n" + _module("sample_and_squash", "TYPE_POLICY, TI", ""),
+    ]
+
+
+def _layers_up_to_the_mean(description: PolicyDescription) -> tuple[list[str], float]:
+    """Return what comes before the last layer, and a factor that belongs to the last layer's weights."""
     layers = []
     # RLtools clips nowhere but in the layer with which TD3 explores: without noise, that is a clip to [-1, 1]. What
     # goes in is divided by the bound, and the next layer's weights are multiplied by it.
@@ -144,16 +211,7 @@ def _layers(description: PolicyDescription) -> list[str]:
     for layer in description.layers[:-1]:
         layers.append(_dense(layer.weight * scale, layer.bias, layer.activation.name))
         scale = 1.0
-    weight, bias = description.layers[-1].weight * scale, description.layers[-1].bias
-    if (bound := description.mean_bound) is None:
-        return [*layers, _dense(weight, bias, "tanh")]
-    scaling = np.diag(np.full(description.action_dim, bound))
-    return [
-        *layers,
-        _dense(weight / bound, bias / bound, "identity"),
-        _CLIP,
-        _dense(scaling, np.zeros(description.action_dim), "tanh"),
-    ]
+    return layers, scale
 
 
 def _module(kind: str, configuration: str, initializer: str) -> str:
