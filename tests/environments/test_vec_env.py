@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from gymnasium.wrappers import RescaleAction
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
@@ -80,7 +81,8 @@ def test_attributes_and_methods_of_each_environment():
     assert [image.shape for image in env.env_method("render", indices=[0, 1])] == [(500, 500, 3)] * 2
     with pytest.raises(AttributeError, match="compute_reward"):
         env.env_method("compute_reward")
-    assert env.env_is_wrapped(Monitor) == [False] * 3
+    assert env.env_is_wrapped(Monitor, indices=[0, 2]) == [True] * 2  # which it does itself
+    assert env.env_is_wrapped(RescaleAction) == [False] * 3
     assert env.render().shape == (1000, 1000, 3)
 
 
