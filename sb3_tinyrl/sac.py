@@ -352,14 +352,11 @@ class TinySAC(SAC):
         continue_training = True
         callback.on_rollout_start()
         while should_collect_more_steps(train_freq, num_collected_steps, num_collected_episodes):
-            binding = self._acting_binding(learning_starts) if self._runtime.loop else None
-            if self._runtime.loop and binding:
-                collected = num_collected_steps, num_collected_episodes
-                num_collected_steps, num_collected_episodes = self._runtime.loop.run(
-                    self, binding, callback, train_freq, log_interval, *collected
-                )
-                if (num_collected_steps, num_collected_episodes) != collected:
-                    continue
+            num_collected_steps, num_collected_episodes = self._collect_natively(
+                callback, train_freq, learning_starts, log_interval, num_collected_steps, num_collected_episodes
+            )
+            if not should_collect_more_steps(train_freq, num_collected_steps, num_collected_episodes):
+                continue
             if self.use_sde and self.sde_sample_freq > 0 and num_collected_steps % self.sde_sample_freq == 0:
                 self._reset_noise(env.num_envs, learning_starts)
             actions, buffer_actions = self._sample_action(learning_starts, action_noise, env.num_envs)
@@ -383,6 +380,27 @@ class TinySAC(SAC):
         else:
             callback.on_rollout_end()
         return RolloutReturn(num_collected_steps * env.num_envs, num_collected_episodes, continue_training)
+
+    def _collect_natively(
+        self,
+        callback: BaseCallback,
+        train_freq: TrainFreq,
+        learning_starts: int,
+        log_interval: int | None,
+        *collected: int,
+    ) -> tuple[int, ...]:
+        """Collect in the kernel up to a step that must be taken in Python, or to the end of the rollout.
+
+        :param collected: steps and episodes so far
+        :return: the same afterwards
+        """
+        loop = self._runtime.loop
+        while loop and (binding := self._acting_binding(learning_starts)):
+            before = collected
+            collected = loop.run(self, binding, callback, train_freq, log_interval, *before)
+            if collected == before or not should_collect_more_steps(train_freq, *collected):
+                break
+        return collected
 
     def _end_episode(self, env_index: int, action_noise: ActionNoise | None, log_interval: int | None) -> None:
         self._episode_num += 1
