@@ -40,11 +40,13 @@ def test_quickstart_leaves_model_run_and_picture(tmp_path: Path):
     assert (folder / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_quickstart_needs_no_complete_episode(tmp_path: Path):
     run("quickstart.py", "--timesteps", 50, "--output", tmp_path)
     assert (tmp_path / "learning_curve.png").exists()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_run_that_was_never_stopped(tmp_path: Path):
     output = run("resume.py", "--timesteps", 200, "--output", tmp_path)
     assert "After 416 steps all weights of both runs are the same, bit for bit." in output
@@ -56,6 +58,7 @@ def test_quickstart_solves_pendulum(tmp_path: Path):
     assert number("mean return after", output) > -250
 
 
+@pytest.mark.slow
 def test_custom_environment_is_trained_on(tmp_path: Path):
     output = run("custom_environment/train.py", "--timesteps", 300, "--output", tmp_path / "my run")
     assert number("mean return", output) < 0
@@ -63,6 +66,7 @@ def test_custom_environment_is_trained_on(tmp_path: Path):
     assert SAC.load(tmp_path / "my run" / "model.zip").num_timesteps == 300
 
 
+@pytest.mark.slow
 def test_learning_curve_is_resumed(tmp_path: Path):
     arguments = ("--tasks", "pendulum", "--timesteps", 120, "--output", tmp_path)
     path = tmp_path / "learning_curve.json"
@@ -92,6 +96,7 @@ def test_learning_curves_of_different_budgets_are_kept_apart(tmp_path: Path):
     assert "choose another --output" in process.stderr
 
 
+@pytest.mark.slow
 def test_a_sweep_compiles_one_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SB3_TINYRL_CACHE_DIR", str(tmp_path))
     output = run("optuna_sweep.py", "--trials", 4, "--timesteps", 130, "--net-arch", 16)

@@ -66,6 +66,7 @@ def test_picture_and_markdown(output: Path):
     assert "python -m sb3_tinyrl bench --env Pendulum-v1" in markdown
 
 
+@pytest.mark.slow
 def test_environment_of_the_user(tmp_path: Path):
     (tmp_path / "my_env.py").write_text(
         "import gymnasium\n"
