@@ -68,12 +68,13 @@ class NativeLoop:
         log_interval: int | None,
         n_collected_steps: int,
         n_collected_episodes: int,
-    ) -> tuple[int, int]:
+    ) -> tuple[int, int] | None:
         """Go on until ``callback`` or the logger has to be called, or for a short time.
 
         :param n_collected_steps: steps of each environment in the current rollout
         :param n_collected_episodes: episodes that ended in it
-        :return: both numbers afterwards; of a rollout whose gradient steps are still to be taken if it is complete
+        :return: both numbers afterwards, of a rollout whose gradient steps are still to be taken if it is complete;
+            ``None`` when the next step must be taken in Python
         :raises NonFiniteError: when the environment or the policy produced NaN or an infinite value
         """
         buffer = model.replay_buffer
@@ -93,7 +94,7 @@ class NativeLoop:
                 max_steps = min(max_steps, train_freq.frequency - n_collected_steps)
         matrices = self._exploration_matrices(model)
         if max_steps < 1 or matrices is None or not isinstance(binding.transitions, StoredTransitions):
-            return n_collected_steps, n_collected_episodes
+            return None
 
         learning_rates = self._learning_rates(model, int(max_steps))
         schedule = LoopSchedule(

@@ -395,11 +395,13 @@ class TinySAC(SAC):
         :return: the same afterwards
         """
         loop = self._runtime.loop
-        while loop and (binding := self._acting_binding(learning_starts)):
-            before = collected
-            collected = loop.run(self, binding, callback, train_freq, log_interval, *before)
-            if collected == before or not should_collect_more_steps(train_freq, *collected):
-                break
+        while (
+            loop
+            and should_collect_more_steps(train_freq, *collected)
+            and (binding := self._acting_binding(learning_starts))
+            and (reached := loop.run(self, binding, callback, train_freq, log_interval, *collected))
+        ):
+            collected = reached
         return collected
 
     def _end_episode(self, env_index: int, action_noise: ActionNoise | None, log_interval: int | None) -> None:

@@ -41,10 +41,11 @@ class BackgroundBuild:
             self._library.exception(timeout=seconds)
         except TimeoutError:
             return False
-        except KeyboardInterrupt:
-            self._cancelled.set()
-            raise
         return True
+
+    def cancel(self) -> None:
+        """End the compiler: nobody waits for the library any more."""
+        self._cancelled.set()
 
     @property
     def has_failed(self) -> bool:
@@ -65,5 +66,5 @@ class BackgroundBuild:
                     if self._library.done():
                         raise
         except KeyboardInterrupt:
-            self._cancelled.set()
+            self.cancel()
             raise

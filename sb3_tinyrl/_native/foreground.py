@@ -18,9 +18,13 @@ def build_in_foreground(spec: LibrarySpec, what: str) -> Path:
     :raises KernelError: what :func:`sb3_tinyrl._native.build.build` raised
     """
     build = BackgroundBuild(spec)
-    if build.is_done_within(_SECONDS_IN_SILENCE):
-        return build.result()
-    from rich.console import Console  # slow to import, and only needed here
+    try:
+        if build.is_done_within(_SECONDS_IN_SILENCE):
+            return build.result()
+        from rich.console import Console  # slow to import, and only needed here
 
-    with Console(stderr=True).status(f"Compiling {what}, once on this machine; it takes some seconds"):
-        return build.result()
+        with Console(stderr=True).status(f"Compiling {what}, once on this machine; it takes some seconds"):
+            return build.result()
+    except KeyboardInterrupt:  # wherever it comes, be it during the import
+        build.cancel()
+        raise
