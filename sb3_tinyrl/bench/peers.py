@@ -316,6 +316,8 @@ class RLtools(Peer):
         env = gymnasium.make(self.settings.env)
         if "folder" not in env.spec.kwargs:  # type: ignore[union-attr]  # those of gymnasium.make have one
             return self._make_env
+        # Native environments have imported torch, beside which the wrapper refuses MKL; other BLAS have no such trouble.
+        os.environ["RL_TOOLS_IGNORE_TORCH_WARNING"] = "1"
         return {
             "path": env.spec.kwargs["folder"],  # type: ignore[union-attr]
             "action_dim": env.action_space.shape[0],  # type: ignore[index]
