@@ -316,7 +316,7 @@ class RLtools(Peer):
         env = gymnasium.make(self.settings.env)
         if "folder" not in env.spec.kwargs:  # type: ignore[union-attr]  # those of gymnasium.make have one
             return self._make_env
-        # Native environments have imported torch, beside which the wrapper refuses MKL; other BLAS have no such trouble.
+        # Native environments have imported torch, beside which the wrapper refuses MKL; any other BLAS is safe.
         os.environ["RL_TOOLS_IGNORE_TORCH_WARNING"] = "1"
         return {
             "path": env.spec.kwargs["folder"],  # type: ignore[union-attr]
