@@ -81,7 +81,7 @@ class NativeLoop:
         assert buffer is not None
         n_envs = self._env.num_envs
         n_remaining = math.ceil((model._total_timesteps - model.num_timesteps) / n_envs)
-        max_steps = min(idle_steps(callback), n_remaining, self._steps_per_call)
+        max_steps = int(min(idle_steps(callback), n_remaining, self._steps_per_call))
         max_episodes = log_interval - model._episode_num % log_interval if log_interval else 0
         in_episodes = train_freq.unit == TrainFrequencyUnit.EPISODE
         n_gradient_steps = model.gradient_steps
@@ -96,14 +96,14 @@ class NativeLoop:
         if max_steps < 1 or matrices is None or not isinstance(binding.transitions, StoredTransitions):
             return None
 
-        learning_rates = self._learning_rates(model, int(max_steps))
+        learning_rates = self._learning_rates(model, max_steps)
         schedule = LoopSchedule(
             train_frequency=train_freq.frequency,
             train_frequency_is_in_episodes=in_episodes,
             gradient_steps=n_gradient_steps,
             sde_sample_frequency=model.sde_sample_freq,
             handle_timeout_termination=buffer.handle_timeout_termination,
-            max_steps=int(max_steps),
+            max_steps=max_steps,
             max_episodes=max_episodes,
             max_seconds=_SECONDS_PER_CALL,
             learning_rates=learning_rates.ctypes.data,
@@ -116,7 +116,7 @@ class NativeLoop:
             n_sampled_batches=model._n_sampled_batches,
             n_sampled_actions=model._n_sampled_actions,
         )
-        episodes = (EpisodeStatistics * (int(max_steps) * n_envs))()
+        episodes = (EpisodeStatistics * (max_steps * n_envs))()
         assert model._kernel_key is not None
         start = time.perf_counter()
         status = LoopStatus.DONE
@@ -184,33 +184,16 @@ class NativeLoop:
 
     @staticmethod
     def _record_updates(model: TinySAC, state: LoopState) -> None:
-        optimizers = [model.actor.optimizer, model.critic.optimizer]
-        if model.ent_coef_optimizer is not None:
-            optimizers.append(model.ent_coef_optimizer)
-        for optimizer in optimizers:
+        for optimizer in model._optimizers():
             update_learning_rate(optimizer, state.learning_rate)
         model.logger.record("train/learning_rate", state.learning_rate)
-        losses = state.losses
-        model._record_losses(
-            np.array(
-                [
-                    [
-                        losses.entropy_coefficient,
-                        losses.entropy_coefficient_loss,
-                        losses.critic_loss,
-                        losses.actor_loss,
-                    ]
-                ]
-            )
-        )
+        model._record_losses(np.frombuffer(state.losses, np.float64)[np.newaxis])
 
     def _raise_not_finite(self, model: TinySAC, binding: Binding, status: LoopStatus) -> None:
         environments, timestep = self._env.environments, model.num_timesteps
         if status == LoopStatus.ACTION_NOT_FINITE:
             assert model._kernel_key is not None
-            matrices = (
-                rollout.exploration_matrices(model.actor, self._env.num_envs) if model.actor.use_sde else (None, 0)
-            )
+            matrices = rollout.exploration_matrices(model.actor, self._env.num_envs)
             action = binding.kernel.act(
                 environments.observations, model._kernel_key, model._n_sampled_actions, False, *matrices
             )

@@ -77,8 +77,13 @@ def reset_noise(action_noise: ActionNoise, env_index: int, n_envs: int) -> None:
         action_noise.reset()
 
 
-def exploration_matrices(actor: Actor, n_envs: int) -> tuple[int, int]:
-    """Address and stride of the matrices with which ``actor`` explores, as SB3's ``get_noise`` chooses them."""
+def exploration_matrices(actor: Actor, n_envs: int) -> tuple[int | None, int]:
+    """Address and stride of the matrices with which ``actor`` explores, as SB3's ``get_noise`` chooses them.
+
+    :return: no address without state-dependent noise
+    """
+    if not actor.use_sde:
+        return None, 0
     distribution = actor.action_dist
     matrices = distribution.exploration_matrices
     if n_envs == 1 or n_envs != len(matrices):

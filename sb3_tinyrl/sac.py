@@ -222,10 +222,7 @@ class TinySAC(SAC):
         assert self.replay_buffer is not None
         if self.replay_buffer.size() == 0:
             raise ValueError("The replay buffer is empty; collect or load transitions before calling train().")
-        optimizers = [self.actor.optimizer, self.critic.optimizer]
-        if self.ent_coef_optimizer is not None:
-            optimizers.append(self.ent_coef_optimizer)
-        self._update_learning_rate(optimizers)
+        self._update_learning_rate(self._optimizers())
 
         hyper_parameters = self._hyper_parameters()
         assert self._kernel_key is not None
@@ -241,6 +238,10 @@ class TinySAC(SAC):
             losses.append(binding.kernel.train(hyper_parameters, view, self._kernel_key, counter, first_step, n_steps))
         if losses:
             self._record_losses(losses[0] if len(losses) == 1 else np.concatenate(losses))
+
+    def _optimizers(self) -> list[th.optim.Optimizer]:
+        optimizers = [self.actor.optimizer, self.critic.optimizer]
+        return optimizers if self.ent_coef_optimizer is None else [*optimizers, self.ent_coef_optimizer]
 
     def _hyper_parameters(self) -> HyperParameters:
         actor = _adam_hyper_parameters(self.actor.optimizer)
@@ -282,7 +283,7 @@ class TinySAC(SAC):
         if not isinstance(self.observation_space, spaces.Box):
             observations = features(self, self.policy.obs_to_tensor(observations)[0]).numpy()
         assert isinstance(observations, np.ndarray)
-        matrices = rollout.exploration_matrices(self.actor, n_envs) if self.actor.use_sde else (None, 0)
+        matrices = rollout.exploration_matrices(self.actor, n_envs)
         scaled_action = binding.kernel.act(observations, self._kernel_key, self._n_sampled_actions, False, *matrices)
         self._n_sampled_actions += 1
         rollout.require_finite(scaled_action, "action of the policy", self.num_timesteps)

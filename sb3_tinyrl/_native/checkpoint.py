@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sb3_tinyrl._native.errors import KernelError
+from sb3_tinyrl._native.loading import Signatures, load_library
 
 #: What ``checkpoint_abi_version`` in ``checkpoint.cpp`` returns when its functions and structures are the ones below.
 ABI_VERSION = 1
@@ -24,7 +23,7 @@ class _Metadata(ctypes.Structure):
     )
 
 
-_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+_SIGNATURES: Signatures = {
     "checkpoint_abi_version": (ctypes.c_uint32, ()),
     "checkpoint_metadata": (None, (ctypes.POINTER(_Metadata),)),
     "checkpoint_evaluate": (None, (ctypes.c_void_p, ctypes.c_void_p)),
@@ -39,23 +38,8 @@ class CheckpointLibrary:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._library = ctypes.CDLL(os.fspath(path))
-        except OSError as error:
-            raise KernelError(f"The compiled checkpoint {path} can't be loaded: {error}") from error
-        try:
-            for name, (result, arguments) in _SIGNATURES.items():
-                function = getattr(self._library, name)
-                function.restype, function.argtypes = result, arguments
-            version = self._library.checkpoint_abi_version()
-        except AttributeError:
-            version = None
-        if version != ABI_VERSION:
-            raise KernelError(
-                "The folder rl_tools is not the one of this sb3_tinyrl: its C interface of checkpoints has version "
-                f"{version}, expected {ABI_VERSION}. The first rl_tools on sys.path with interface/sb3/sac.cpp is "
-                "taken; remove the stale copy."
-            )
+        interface = "C interface of checkpoints"
+        self._library = load_library(path, "checkpoint", interface, _SIGNATURES, "checkpoint_abi_version", ABI_VERSION)
         metadata = _Metadata()
         self._library.checkpoint_metadata(ctypes.byref(metadata))
         self.observation_dim = int(metadata.observation_dim)

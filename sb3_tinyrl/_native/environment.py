@@ -19,6 +19,7 @@ from sb3_tinyrl._native.errors import EpisodeEndedError, KernelError
 from sb3_tinyrl._native.foreground import build_in_foreground
 from sb3_tinyrl._native.headers import digest, source_files
 from sb3_tinyrl._native.library import CompiledEnvironments
+from sb3_tinyrl._native.loading import Signatures, load_library
 from sb3_tinyrl._native.spec import EnvironmentSpec, require_environment_folder
 
 #: What ``environment_abi_version`` in ``environment.cpp`` returns when its functions and structures are the ones below.
@@ -68,7 +69,7 @@ class _Results(ctypes.Structure):
     )
 
 
-_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+_SIGNATURES: Signatures = {
     "environment_abi_version": (ctypes.c_uint32, ()),
     "environment_metadata": (None, (ctypes.POINTER(_Metadata),)),
     "environment_bounds": (None, (ctypes.c_void_p,) * 4),
@@ -97,24 +98,8 @@ def load_environment(path: Path) -> ctypes.CDLL:
 
     :raises KernelError: when it can't be loaded, or comes from other sources than ours
     """
-    try:
-        library = ctypes.CDLL(os.fspath(path))
-    except OSError as error:
-        raise KernelError(f"The compiled environment {path} can't be loaded: {error}") from error
-    try:
-        for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
-        version = library.environment_abi_version()
-    except AttributeError:
-        version = None
-    if version != ABI_VERSION:
-        raise KernelError(
-            "The folder rl_tools is not the one of this sb3_tinyrl: its C interface of environments has version "
-            f"{version}, expected {ABI_VERSION}. The first rl_tools on sys.path with interface/sb3/sac.cpp is taken; "
-            "remove the stale copy."
-        )
-    return library
+    interface = "C interface of environments"
+    return load_library(path, "environment", interface, _SIGNATURES, "environment_abi_version", ABI_VERSION)
 
 
 class Environments:

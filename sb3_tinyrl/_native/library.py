@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sb3_tinyrl._native.errors import KernelError
+from sb3_tinyrl._native.loading import Signatures, load_library
 from sb3_tinyrl._native.spec import KernelSpec
 from sb3_tinyrl._native.thread_count import ThreadCount
 
 #: What ``sb3_sac_abi_version`` in ``sac.cpp`` returns when its functions and structures are the ones below.
-ABI_VERSION = 3
+ABI_VERSION = 4
 
 #: Gradient steps in one call: between two calls Python gets to see a KeyboardInterrupt.
 MAX_STEPS = 16
@@ -163,7 +164,6 @@ class LoopState(ctypes.Structure):
         ("n_steps", ctypes.c_int64),
         ("n_updates", ctypes.c_int64),
         ("n_episodes", ctypes.c_int64),
-        ("n_averaged", ctypes.c_int64),
         ("losses", Losses),
         ("learning_rate", ctypes.c_double),
     )
@@ -189,7 +189,7 @@ class ExplorationMatrices(ctypes.Structure):
     _fields_ = (("matrix", ctypes.c_void_p), ("matrices", ctypes.c_void_p))
 
 
-_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+_SIGNATURES: Signatures = {
     "sb3_sac_abi_version": (ctypes.c_uint32, ()),
     "sb3_sac_create": (ctypes.c_void_p, (ctypes.c_uint32,)),
     "sb3_sac_destroy": (None, (ctypes.c_void_p,)),
@@ -261,21 +261,6 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 
-def _declare_functions(library: ctypes.CDLL) -> None:
-    try:
-        for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
-        version = library.sb3_sac_abi_version()
-    except AttributeError:
-        version = None
-    if version != ABI_VERSION:
-        raise KernelError(
-            f"The folder rl_tools is not the one of this sb3_tinyrl: its C interface has version {version}, expected "
-            f"{ABI_VERSION}. The first rl_tools on sys.path with interface/sb3/sac.cpp is taken; remove the stale copy."
-        )
-
-
 class _Array:
     """An array whose address is known: asking numpy each time costs more than a small call."""
 
@@ -299,11 +284,7 @@ class Kernel:
         self.n_threads = n_threads
         self._thread_count = ThreadCount(n_threads)
         self.process_id = os.getpid()
-        try:
-            self._library = ctypes.CDLL(os.fspath(library))
-        except OSError as error:
-            raise KernelError(f"The compiled kernel {library} can't be loaded: {error}") from error
-        _declare_functions(self._library)
+        self._library = load_library(library, "kernel", "C interface", _SIGNATURES, "sb3_sac_abi_version", ABI_VERSION)
         self._handle = self._library.sb3_sac_create(self._thread_count.largest)
         if not self._handle:
             raise KernelError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from rich.table import Table
 from sb3_tinyrl._native.environment import Autoreset
 from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl.bench.machine import describe_machine
+from sb3_tinyrl.bench.measure import calls_per_second
 from sb3_tinyrl.environments.registration import find_native_spec
 from sb3_tinyrl.environments.vec_env import NativeVecEnv
 
@@ -78,19 +78,12 @@ def _measure(env_id: str, num_envs: int, seconds: float) -> dict[str, float]:
 
     return {
         f"{num_envs} in one call, C++ alone": num_envs
-        * _calls_per_second(lambda: environments.step(actions, limit, Autoreset.SAME_STEP), seconds),
-        f"{num_envs} in NativeVecEnv": num_envs * _calls_per_second(lambda: vec_env.step(actions), seconds),
-        f"{num_envs} in gymnasium.make_vec": num_envs * _calls_per_second(lambda: vector.step(actions), seconds),
-        "one in gymnasium.make": _calls_per_second(step_single, seconds),
+        * _most_calls_per_second(lambda: environments.step(actions, limit, Autoreset.SAME_STEP), seconds),
+        f"{num_envs} in NativeVecEnv": num_envs * _most_calls_per_second(lambda: vec_env.step(actions), seconds),
+        f"{num_envs} in gymnasium.make_vec": num_envs * _most_calls_per_second(lambda: vector.step(actions), seconds),
+        "one in gymnasium.make": _most_calls_per_second(step_single, seconds),
     }
 
 
-def _calls_per_second(call: Callable[[], object], seconds: float) -> float:
-    best = 0.0
-    for _ in range(_ROUNDS):
-        n_calls, start = 0, time.perf_counter()
-        while (elapsed := time.perf_counter() - start) < seconds:
-            call()
-            n_calls += 1
-        best = max(best, n_calls / elapsed)
-    return best
+def _most_calls_per_second(call: Callable[[], object], seconds: float) -> float:
+    return max(calls_per_second(call, seconds) for _ in range(_ROUNDS))

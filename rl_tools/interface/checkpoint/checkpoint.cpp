@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <rl_tools/interface/export.h>
 #include <rl_tools/nn/layers/dense/operations_generic.h>
 #include <rl_tools/nn/layers/sample_and_squash/operations_generic.h>
 #include <rl_tools/nn/layers/standardize/operations_generic.h>
@@ -15,12 +16,6 @@
 #include <rl_tools/nn_models/mlp/operations_generic.h>
 #include <rl_tools/nn_models/mlp_unconditional_stddev/operations_generic.h>
 #include <rl_tools/nn_models/sequential/operations_generic.h>
-
-#if defined(_WIN32)
-#define RL_TOOLS_EXPORT extern "C" __declspec(dllexport)
-#else
-#define RL_TOOLS_EXPORT extern "C" __attribute__((visibility("default")))
-#endif
 
 namespace rlt = rl_tools;
 

@@ -11,13 +11,8 @@
 #include <vector>
 
 #include <rl_tools/interface/environment/step.h>
+#include <rl_tools/interface/export.h>
 #include <rl_tools/rl/components/episode/operations_cpu.h>
-
-#if defined(_WIN32)
-#define RL_TOOLS_EXPORT extern "C" __declspec(dllexport)
-#else
-#define RL_TOOLS_EXPORT extern "C" __attribute__((visibility("default")))
-#endif
 
 namespace episode = rl_tools::rl::components::episode;
 using rl_tools::interface::environment::Results;

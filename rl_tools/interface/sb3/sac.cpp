@@ -9,14 +9,9 @@
 
 #include "kernel_spec.h"
 
+#include <rl_tools/interface/export.h>
 #include <rl_tools/rl/algorithms/sb3_sac/loop/operations_cpu_simd.h>
 #include <rl_tools/rl/algorithms/sb3_sac/operations_cpu_simd.h>
-
-#if defined(_WIN32)
-#define RL_TOOLS_EXPORT extern "C" __declspec(dllexport)
-#else
-#define RL_TOOLS_EXPORT extern "C" __attribute__((visibility("default")))
-#endif
 
 namespace rlt = rl_tools;
 namespace sac = rl_tools::rl::algorithms::sb3_sac;
@@ -59,7 +54,7 @@ struct Kernel {
 
 // To be raised with every change of the functions and structures below; ABI_VERSION in library.py is its twin.
 RL_TOOLS_EXPORT std::uint32_t sb3_sac_abi_version() {
-    return 3;
+    return 4;
 }
 
 // Null where memory or threads are not to be had.

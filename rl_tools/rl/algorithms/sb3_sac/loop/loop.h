@@ -50,8 +50,7 @@ namespace rl_tools::rl::algorithms::sb3_sac::loop {
         std::int64_t n_steps;  // of each environment
         std::int64_t n_updates;
         std::int64_t n_episodes;
-        std::int64_t n_averaged;  // gradient steps after the last rollout, over which `losses` are averaged
-        Losses losses;
+        Losses losses;         // averaged over the gradient steps after the last rollout
         double learning_rate;  // of these
     };
 }

@@ -69,7 +69,6 @@ namespace rl_tools::rl::algorithms::sb3_sac::loop {
         const auto n = static_cast<double>(n_steps);
         state.losses = {sum.entropy_coefficient / n, sum.entropy_coefficient_loss / n, sum.critic_loss / n,
                         sum.actor_loss / n};
-        state.n_averaged = n_steps;
         state.n_updates += n_steps;
         state.learning_rate = learning_rate;
     }

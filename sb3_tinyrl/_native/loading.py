@@ -1,0 +1,45 @@
+"""From the file of a shared library to functions that ctypes can call."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sb3_tinyrl._native.errors import KernelError
+
+#: Result and arguments of each function, by name.
+Signatures = Mapping[str, tuple[Any, tuple[Any, ...]]]
+
+
+def load_library(
+    path: Path, what: str, interface: str, signatures: Signatures, version_function: str, expected_version: int
+) -> ctypes.CDLL:
+    """Load a compiled library and declare its functions.
+
+    :param what: names the library in messages
+    :param interface: names its interface in messages
+    :param version_function: the one among ``signatures`` that tells the version of the interface
+    :param expected_version: the version that ``signatures`` describe
+    :raises KernelError: when it can't be loaded, or comes from other sources than ours
+    """
+    try:
+        library = ctypes.CDLL(os.fspath(path))
+    except OSError as error:
+        raise KernelError(f"The compiled {what} {path} can't be loaded: {error}") from error
+    try:
+        for name, (result, arguments) in signatures.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+        version = getattr(library, version_function)()
+    except AttributeError:
+        version = None
+    if version != expected_version:
+        raise KernelError(
+            f"The folder rl_tools is not the one of this sb3_tinyrl: its {interface} has version {version}, expected "
+            f"{expected_version}. The first rl_tools on sys.path with interface/sb3/sac.cpp is taken; remove the stale "
+            "copy."
+        )
+    return library
