@@ -14,6 +14,7 @@ from stable_baselines3.common.utils import update_learning_rate
 from sb3_tinyrl import rollout
 from sb3_tinyrl._native.library import (
     MAX_STEPS,
+    Engine,
     EpisodeStatistics,
     ExplorationMatrices,
     LoopSchedule,
@@ -193,11 +194,10 @@ class NativeLoop:
         environments, timestep = self._env.environments, model.num_timesteps
         if status == LoopStatus.ACTION_NOT_FINITE:
             assert model._kernel_key is not None
+            engine = Engine(model._kernel_key, model._n_sampled_actions)
             matrices = rollout.exploration_matrices(model.actor, self._env.num_envs)
-            action = binding.kernel.act(
-                environments.observations, model._kernel_key, model._n_sampled_actions, False, *matrices
-            )
-            rollout.require_finite(action, "action of the policy", timestep)
+            scaled_action, *_ = binding.kernel.act(environments.observations, engine, None, *matrices)
+            rollout.require_finite(scaled_action, "action of the policy", timestep)
         model._last_obs = None  # the step has been taken, but not stored: the next run begins a new episode
         timestep += self._env.num_envs
         dones = environments.terminated | environments.truncated

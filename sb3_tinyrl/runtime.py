@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from stable_baselines3 import SAC
 
 from sb3_tinyrl._native.background import BackgroundBuild
+from sb3_tinyrl._native.build import find
+from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl._native.library import Kernel
 from sb3_tinyrl._native.spec import KernelSpec
-from sb3_tinyrl.binding import Binding
+from sb3_tinyrl.binding import ActorBinding, Binding
 from sb3_tinyrl.native_loop import NativeLoop
 from sb3_tinyrl.support import kernel_spec
 
@@ -22,6 +26,8 @@ class Runtime:
         """What takes steps without Python in the current call of ``learn``, where the environments are native."""
         self._build: BackgroundBuild | None = None
         self._binding: Binding | None = None
+        self._actor_binding: ActorBinding | None = None
+        self._may_find_kernel = True
         self._last_warning = ""
 
     def prepare(self, model: SAC, batch_size: int) -> None:
@@ -60,7 +66,35 @@ class Runtime:
         # Dropped first, so that a binding that fails leaves none that writes to memory given up.
         self._binding = None
         self._binding = Binding(model, kernel)
+        self._actor_binding = None
         return self._binding
+
+    def binding_that_acts(self, model: SAC) -> Binding | None:
+        """The binding so far if its actor is the model's, which takes less time to see than all that training needs."""
+        binding = self._binding
+        is_current = binding is not None and binding.kernel.process_id == os.getpid() and binding.acts_for(model)
+        return binding if is_current else None
+
+    def predicting_kernel(self, model: SAC) -> Kernel | None:
+        """A kernel that acts for the model, if there is one without compiling or waiting.
+
+        A model that has not been trained in this process gets one if the cache has it.
+        """
+        binding = self._binding or self._actor_binding or self._found_binding(model)
+        if binding is None or binding.kernel.process_id != os.getpid() or not binding.acts_for(model):
+            return None
+        return binding.kernel
+
+    def _found_binding(self, model: SAC) -> ActorBinding | None:
+        if self._may_find_kernel and self._build is None:
+            self._may_find_kernel = False
+            try:
+                spec = kernel_spec(model, model.batch_size)
+                if library := find(spec):
+                    self._actor_binding = ActorBinding(model, Kernel(spec, library, n_threads=1))
+            except KernelError:
+                pass  # Stable-Baselines3 predicts without one.
+        return self._actor_binding
 
     def is_new_warning(self, message: str) -> bool:
         """Whether ``message`` differs from the one before: a reason to fall back is told once."""

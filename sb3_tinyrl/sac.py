@@ -21,9 +21,9 @@ from stable_baselines3.common.utils import should_collect_more_steps
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.sac.policies import SACPolicy
 
-from sb3_tinyrl import rollout
+from sb3_tinyrl import prediction, rollout
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.library import AdamHyperParameters, HyperParameters
+from sb3_tinyrl._native.library import AdamHyperParameters, Engine, HyperParameters
 from sb3_tinyrl._native.thread_count import MAX_THREADS
 from sb3_tinyrl.binding import Binding
 from sb3_tinyrl.environments.vec_env import as_native_vec_env
@@ -209,6 +209,28 @@ class TinySAC(SAC):
         if self._runtime.is_new_warning(message):
             warnings.warn(message, UserWarning, stacklevel=4)
 
+    def predict(
+        self,
+        observation: np.ndarray | dict[str, np.ndarray],
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """Choose actions, in a kernel if there is one already; a call never waits for a compiler.
+
+        :param observation: one observation, or several of them along a first axis
+        :param state: returned as it is
+        :param episode_start: not used
+        :param deterministic: whether to take the most likely actions rather than draw them, with the random numbers of
+            torch's generator as SB3 does
+        :return: actions, with a first axis if the observation has one; and ``state``
+        """
+        if self.kernel != "torch":
+            actions = prediction.predict(self, self._runtime, observation, deterministic)
+            if actions is not None:
+                return actions, state
+        return super().predict(observation, state, episode_start, deterministic)
+
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
         """Take gradient steps on batches from the replay buffer.
 
@@ -283,19 +305,33 @@ class TinySAC(SAC):
         if not isinstance(self.observation_space, spaces.Box):
             observations = features(self, self.policy.obs_to_tensor(observations)[0]).numpy()
         assert isinstance(observations, np.ndarray)
-        matrices = rollout.exploration_matrices(self.actor, n_envs)
-        scaled_action = binding.kernel.act(observations, self._kernel_key, self._n_sampled_actions, False, *matrices)
+        scaled_action, action, is_finite = binding.kernel.act(
+            observations,
+            Engine(self._kernel_key, self._n_sampled_actions),
+            None,
+            *rollout.exploration_matrices(self.actor, n_envs),
+        )
         self._n_sampled_actions += 1
-        rollout.require_finite(scaled_action, "action of the policy", self.num_timesteps)
-        scaled_action = scaled_action.reshape(n_envs, *self.action_space.shape)  # type: ignore[misc]
+        if not is_finite:
+            rollout.require_finite(scaled_action, "action of the policy", self.num_timesteps)
+        assert isinstance(self.action_space, spaces.Box)
+        shape = (n_envs, *self.action_space.shape)
+        scaled_action = scaled_action.reshape(shape)
         if action_noise is not None:
             scaled_action = np.clip(scaled_action + action_noise(), -1, 1)
+        elif self.action_space.dtype == np.float32:
+            return action.reshape(shape), scaled_action
         return self.policy.unscale_action(scaled_action), scaled_action
 
-    def _acting_binding(self, learning_starts: int) -> Binding | None:
-        """The kernel that acts in this step, or ``None`` during the warm-up and where SB3's own policy acts."""
+    def _acts_natively(self, learning_starts: int) -> bool:
+        """Whether a kernel acts in this step, that is after the warm-up, and unless SB3's own policy acts."""
         is_warm_up = self.num_timesteps < learning_starts and not (self.use_sde and self.use_sde_at_warmup)
-        return None if is_warm_up or not self._runtime.collects else self._binding(self.batch_size)
+        return self._runtime.collects and not is_warm_up
+
+    def _acting_binding(self, learning_starts: int) -> Binding | None:
+        if not self._acts_natively(learning_starts):
+            return None
+        return self._runtime.binding_that_acts(self) or self._binding(self.batch_size)
 
     def _reset_noise(self, n_envs: int, learning_starts: int) -> None:
         """Draw the matrices of state-dependent exploration noise where SB3's policy keeps them."""
@@ -399,7 +435,8 @@ class TinySAC(SAC):
         while (
             loop
             and should_collect_more_steps(train_freq, *collected)
-            and (binding := self._acting_binding(learning_starts))
+            and self._acts_natively(learning_starts)
+            and (binding := self._binding(self.batch_size))
             and (reached := loop.run(self, binding, callback, train_freq, log_interval, *collected))
         ):
             collected = reached

@@ -227,7 +227,7 @@ def test_activations_equal_sb3(name):
         pair.train(gradient_steps)
         assert_equal_to(pair, 1e-10)
     observations = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
-    actions = pair.ours._binding(37).kernel.act(observations, key=0, counter=0, deterministic=True)
+    actions = pair.ours._binding(37).kernel.act(observations)[0]
     expected = pair.reference.predict(observations, deterministic=True)[0]
     np.testing.assert_allclose(actions, pair.reference.policy.scale_action(expected), atol=1e-6)
 

@@ -6,7 +6,7 @@ import torch as th
 from parity import make_pair
 from scipy import stats
 
-from sb3_tinyrl._native.library import ReplayBufferView
+from sb3_tinyrl._native.library import Engine, ReplayBufferView
 
 # Fixed seeds: each test either always passes or always fails. A correct generator fails one in 10,000 seeds.
 SIGNIFICANCE = 1e-4
@@ -105,7 +105,7 @@ def test_exploration_is_the_policys_gaussian():
     pair = make_pair(5, 2, policy_kwargs=dict(net_arch=[32]), batch_size=32)
     kernel = pair.ours._binding(32).kernel
     observations = np.tile(np.linspace(-1, 1, 5, dtype=np.float32), (20_000, 1))
-    actions = kernel.act(observations, key=3, counter=0).astype(np.float64)
+    actions = kernel.act(observations, Engine(key=3, counter=0))[0].astype(np.float64)
     with th.no_grad():
         mean, log_std, _ = pair.ours.actor.get_action_dist_params(th.tensor(observations[:1]))
     noise = (np.arctanh(actions) - mean.numpy()) / log_std.exp().numpy()
@@ -118,6 +118,6 @@ def test_deterministic_actions_equal_sb3():
     pair = make_pair(5, 2, policy_kwargs=dict(net_arch=[32]), batch_size=32)
     kernel = pair.ours._binding(32).kernel
     observations = np.random.default_rng(0).normal(size=(37, 5)).astype(np.float32)
-    actions = kernel.act(observations, key=0, counter=0, deterministic=True)
+    actions = kernel.act(observations)[0]
     expected, _ = pair.reference.predict(observations, deterministic=True)
     np.testing.assert_allclose(actions, pair.reference.policy.scale_action(expected), atol=1e-6)

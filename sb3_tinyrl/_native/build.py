@@ -30,6 +30,17 @@ _LONGEST_OUTPUT = 4000
 _logger = logging.getLogger("sb3_tinyrl")
 
 
+def find(spec: LibrarySpec) -> Path | None:
+    """Return the shared library for ``spec`` if the cache has it.
+
+    :raises CompilerNotFoundError: without the compiler that has made it
+    :raises KernelBuildError: when sources are missing
+    :raises CacheError: when the cache's folder can't be used
+    """
+    recipe = _Recipe(spec, find_compiler(), find_headers())
+    return KernelCache(cache_directory()).find(recipe.key())
+
+
 def build(spec: LibrarySpec, *, cancelled: threading.Event | None = None) -> Path:
     """Return a shared library for ``spec``, compiling it unless the cache has it.
 

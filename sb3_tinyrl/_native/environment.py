@@ -248,8 +248,6 @@ class Environments:
             environments=self._handle,
             results=ctypes.addressof(self._results),
             step_limit=step_limit,
-            action_low=self.action_low.ctypes.data,
-            action_high=self.action_high.ctypes.data,
         )
 
     @property

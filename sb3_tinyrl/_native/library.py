@@ -8,8 +8,11 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,10 +24,22 @@ from sb3_tinyrl._native.spec import KernelSpec
 from sb3_tinyrl._native.thread_count import ThreadCount
 
 #: What ``sb3_sac_abi_version`` in ``sac.cpp`` returns when its functions and structures are the ones below.
-ABI_VERSION = 4
+ABI_VERSION = 5
 
 #: Gradient steps in one call: between two calls Python gets to see a KeyboardInterrupt.
 MAX_STEPS = 16
+
+#: What a gradient step does one after the other; see ``phases.h``.
+PHASES = (
+    "transpose the weights",
+    "sample the noise matrix",
+    "evaluate the critics",
+    "update the critics",
+    "evaluate the actions",
+    "differentiate the actions",
+    "differentiate the actor",
+    "update the actor",
+)
 
 
 class Parameter(ctypes.Structure):
@@ -123,15 +138,13 @@ class Losses(ctypes.Structure):
 
 
 class CompiledEnvironments(ctypes.Structure):
-    """Environments of another library, and the bounds of their actions; see ``loop.h``."""
+    """Environments of another library; see ``loop.h``."""
 
     _fields_ = (
         ("step", ctypes.c_void_p),
         ("environments", ctypes.c_void_p),
         ("results", ctypes.c_void_p),
         ("step_limit", ctypes.c_int64),
-        ("action_low", ctypes.c_void_p),
-        ("action_high", ctypes.c_void_p),
     )
 
 
@@ -200,8 +213,11 @@ _SIGNATURES: Signatures = {
             ctypes.POINTER(Parameter),
             ctypes.POINTER(Parameter),
             ctypes.POINTER(StateDependentNoise),
+            ctypes.c_void_p,
+            ctypes.c_void_p,
         ),
     ),
+    "sb3_sac_time_phases": (None, (ctypes.c_void_p, ctypes.c_void_p)),
     "sb3_sac_train": (
         None,
         (
@@ -231,13 +247,13 @@ _SIGNATURES: Signatures = {
         ),
     ),
     "sb3_sac_act": (
-        None,
+        ctypes.c_int32,
         (
             ctypes.c_void_p,
             ctypes.c_void_p,
             ctypes.c_int64,
             ctypes.POINTER(Engine),
-            ctypes.c_int32,
+            ctypes.c_void_p,
             ctypes.c_void_p,
             ctypes.c_int64,
             ctypes.c_void_p,
@@ -294,6 +310,7 @@ class Kernel:
         self._engine = Engine()
         self._losses = _Array((MAX_STEPS, len(Losses._fields_)), np.float64)
         self._observations = self._actions = _Array((0,), np.float32)
+        self._acting = Lock()
 
     def __del__(self) -> None:
         # The threads of a forked parent do not exist here, and waiting for them would never end.
@@ -309,20 +326,41 @@ class Kernel:
         parameters: list[Parameter],
         log_entropy_coefficient: Parameter,
         state_dependent_noise: StateDependentNoise | None,
+        action_low: npt.NDArray[Any],
+        action_high: npt.NDArray[Any],
     ) -> None:
         """Point the kernel at the networks' memory, which the caller keeps alive and in place.
+
+        A kernel that shall only act needs no more than the values of the actor's parameters.
 
         :param parameters: weight and bias of each layer of the actor (hidden, mean, and log standard deviation unless
             there is state-dependent noise), the critics and their targets
         :param log_entropy_coefficient: with a null ``value`` where the coefficient is fixed
         :param state_dependent_noise: for a spec with ``use_sde``
+        :param action_low: the environment's bounds, ``action_dim`` elements; copied as float32
+        :param action_high: the same
         """
+        bounds = [np.ascontiguousarray(bound, np.float32) for bound in (action_low, action_high)]
         self._library.sb3_sac_bind(
             self._handle,
             (Parameter * len(parameters))(*parameters),
             ctypes.byref(log_entropy_coefficient),
             ctypes.byref(state_dependent_noise or StateDependentNoise()),
+            *(bound.ctypes.data for bound in bounds),
         )
+
+    @contextmanager
+    def timing_phases(self) -> Iterator[npt.NDArray[np.float64]]:
+        """Measure where gradient steps spend their time, for as long as the context lasts.
+
+        :return: the seconds of each of :data:`PHASES` so far
+        """
+        seconds = np.zeros(len(PHASES))
+        self._library.sb3_sac_time_phases(self._handle, seconds.ctypes.data)
+        try:
+            yield seconds
+        finally:
+            self._library.sb3_sac_time_phases(self._handle, None)
 
     def train(
         self,
@@ -391,41 +429,45 @@ class Kernel:
     def act(
         self,
         observations: npt.NDArray[Any],
-        key: int,
-        counter: int,
-        deterministic: bool = False,
+        engine: Engine | None = None,
+        normal: npt.NDArray[np.float32] | None = None,
         matrices: int | None = None,
         matrix_stride: int = 0,
-    ) -> npt.NDArray[np.float32]:
-        """Scaled actions in [-1, 1], shape ``(n, action_dim)``.
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], bool]:
+        """Compute actions; deterministic ones without any of the noise's arguments. Other threads may act and train.
 
         :param observations: shape ``(n, ...)`` with the spec's ``observation_dim`` elements in each row
+        :param engine: draws the noise
+        :param normal: or standard normal variates from somewhere else, shape ``(n, action_dim)``
         :param matrices: with ``use_sde`` the address of the matrices of exploration noise
         :param matrix_stride: elements from one observation's matrix to the next
+        :return: actions in [-1, 1] and in the environment's bounds, shape ``(n, action_dim)`` each, and whether all are
+            finite
         :raises ValueError: when the shape does not fit
         """
         n = len(observations)
-        if len(self._observations.array) != n or n == 0:
-            self._observations = _Array((n, self.spec.observation_dim), np.float32)
-            self._actions = _Array((n, self.spec.action_dim), np.float32)
-        if observations.size != self._observations.array.size:
-            raise ValueError(
-                f"Observations of shape {observations.shape}, expected {n} rows of {self.spec.observation_dim} "
-                "elements, which the kernel was compiled for."
+        with self._acting:
+            if len(self._observations.array) != n or n == 0:
+                self._observations = _Array((n, self.spec.observation_dim), np.float32)
+                self._actions = _Array((2, n, self.spec.action_dim), np.float32)
+            if observations.size != self._observations.array.size:
+                raise ValueError(
+                    f"Observations of shape {observations.shape}, expected {n} rows of {self.spec.observation_dim} "
+                    "elements, which the kernel was compiled for."
+                )
+            self._observations.array[...] = observations.reshape(self._observations.array.shape)
+            is_finite = self._library.sb3_sac_act(
+                self._handle,
+                self._observations.address,
+                n,
+                engine,
+                None if normal is None else normal.ctypes.data,
+                matrices,
+                matrix_stride,
+                self._actions.address,
             )
-        self._observations.array[...] = observations.reshape(n, -1)
-        self._engine.key, self._engine.counter = key, counter
-        self._library.sb3_sac_act(
-            self._handle,
-            self._observations.address,
-            n,
-            ctypes.byref(self._engine),
-            deterministic,
-            matrices,
-            matrix_stride,
-            self._actions.address,
-        )
-        return self._actions.array.copy()
+            scaled_actions, actions = self._actions.array.copy()
+        return scaled_actions, actions, bool(is_finite)
 
     def sample_matrices(self, n: int, key: int, counter: int) -> npt.NDArray[Any]:
         """Matrices of exploration noise, shape ``(n, latent_dim, action_dim)``; for a spec with ``use_sde``."""

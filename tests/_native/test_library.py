@@ -7,7 +7,7 @@ import pytest
 from sb3_tinyrl._native.compiler import find_compiler
 from sb3_tinyrl._native.environment import load_environment
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.library import Kernel
+from sb3_tinyrl._native.library import _SIGNATURES, Kernel
 from sb3_tinyrl._native.spec import KernelSpec
 
 SPEC = KernelSpec(3, 1, (8,), (8,), batch_size=4)
@@ -30,20 +30,7 @@ def compile_library(folder, source):
     [
         ("int nothing;", "None"),
         (
-            " ".join(
-                f'extern "C" unsigned sb3_sac_{name}() {{ return 999; }}'
-                for name in (
-                    "abi_version",
-                    "create",
-                    "destroy",
-                    "bind",
-                    "train",
-                    "run",
-                    "act",
-                    "sample_matrices",
-                    "draw",
-                )
-            ),
+            " ".join(f'extern "C" unsigned {name}() {{ return 999; }}' for name in _SIGNATURES),
             "999",
         ),
     ],

@@ -88,9 +88,8 @@ namespace {
         std::vector<std::int64_t> lengths(n);
         const Results results{observations.data(),       rewards.data(), terminated.data(), truncated.data(),
                               final_observations.data(), returns.data(), lengths.data()};
-        const std::vector<float> low(SPEC::ACTION_DIM, -2.0f), high(SPEC::ACTION_DIM, 3.0f);
         const std::vector<double> learning_rates(STEPS, 1e-3);
-        const sac::loop::CompiledEnvironments compiled{step, &environments, &results, 0, low.data(), high.data()};
+        const sac::loop::CompiledEnvironments compiled{step, &environments, &results, 0};
         const sac::loop::Schedule schedule{2, 0, 3, 1, 1, STEPS, 0, 1000.0, learning_rates.data()};
         const sac::loop::ExplorationMatrices<T> exploration{matrices, matrices + SPEC::LATENT_DIM * SPEC::ACTION_DIM};
         sac::loop::State state{};
@@ -158,17 +157,18 @@ namespace {
             std::abort();
         }
         const StateDependentNoise noise{tensors.parameter(SPEC::LATENT_DIM * SPEC::ACTION_DIM, true), 2.0, 1};
-        sb3_sac_bind(kernel, parameters.data(), &log_entropy_coefficient, &noise);
+        const std::vector<float> low(SPEC::ACTION_DIM, -2.0f), high(SPEC::ACTION_DIM, 2.0f);
+        sb3_sac_bind(kernel, parameters.data(), &log_entropy_coefficient, &noise, low.data(), high.data());
         std::vector<sac::Losses> losses(STEPS);
         sb3_sac_train(kernel, &hyper_parameters, &buffer, &engine, n_threads, 0, STEPS, losses.data());
         // More observations than a panel holds.
         constexpr std::int64_t N = 2 * SPEC::SIZE + 3;
         constexpr std::size_t MATRIX = SPEC::LATENT_DIM * SPEC::ACTION_DIM;
         const std::vector<float> seen(N * SPEC::OBSERVATION_DIM, 1.0f);
-        std::vector<float> chosen(N * SPEC::ACTION_DIM);
+        std::vector<float> chosen(2 * N * SPEC::ACTION_DIM);
         std::vector<T> matrices(N * MATRIX);
         sb3_sac_sample_matrices(kernel, &engine, N, matrices.data());
-        sb3_sac_act(kernel, seen.data(), N, &engine, 0, matrices.data(), MATRIX, chosen.data());
+        sb3_sac_act(kernel, seen.data(), N, &engine, nullptr, matrices.data(), MATRIX, chosen.data());
         collect(kernel, hyper_parameters, buffer, n_threads, matrices.data());
         sb3_sac_destroy(kernel);
 

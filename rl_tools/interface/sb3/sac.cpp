@@ -48,13 +48,15 @@ struct Kernel {
                                                             rlt::devices::logging::CPU>>
         device;
     sac::ActorCritic<SPEC> networks{};
+    sac::ActionSpace<SPEC::ACTION_DIM> action_space{};
+    rlt::nn_models::panel_mlp::Activations<SPEC::ACTOR, 1> acting{};
     std::unique_ptr<sac::Workspace<SPEC>> workspace;
     std::unique_ptr<sac::Scratch<SPEC>[]> scratch;
 };
 
 // To be raised with every change of the functions and structures below; ABI_VERSION in library.py is its twin.
 RL_TOOLS_EXPORT std::uint32_t sb3_sac_abi_version() {
-    return 4;
+    return 5;
 }
 
 // Null where memory or threads are not to be had.
@@ -72,9 +74,11 @@ RL_TOOLS_EXPORT void sb3_sac_destroy(Kernel* kernel) {
 
 // `parameters`: weights and biases of each layer from the input on, of the actor (hidden layers, mean, log
 // standard deviation), the critics and their targets. With gSDE the actor ends with its mean, and
-// `state_dependent_noise` has the rest.
+// `state_dependent_noise` has the rest. `action_low` and `action_high` are the environment's bounds [ACTION_DIM].
+// A kernel that shall only act needs no more than the values of the actor's parameters.
 RL_TOOLS_EXPORT void sb3_sac_bind(Kernel* kernel, const Parameter* parameters, const Parameter* log_entropy_coefficient,
-                                  const StateDependentNoise* state_dependent_noise) {
+                                  const StateDependentNoise* state_dependent_noise, const float* action_low,
+                                  const float* action_high) {
     const Parameter* next = parameters;
     bind(kernel->networks.actor, next);
     for (auto& critic : kernel->networks.critics) {
@@ -85,6 +89,13 @@ RL_TOOLS_EXPORT void sb3_sac_bind(Kernel* kernel, const Parameter* parameters, c
     }
     kernel->networks.log_entropy_coefficient = *log_entropy_coefficient;
     kernel->networks.state_dependent_noise = *state_dependent_noise;
+    std::copy_n(action_low, SPEC::ACTION_DIM, kernel->action_space.low);
+    std::copy_n(action_high, SPEC::ACTION_DIM, kernel->action_space.high);
+}
+
+// From now on gradient steps add the seconds of each phase to `seconds` [Phase::N], until it is null.
+RL_TOOLS_EXPORT void sb3_sac_time_phases(Kernel* kernel, double* seconds) {
+    kernel->workspace->phase_seconds = seconds;
 }
 
 // Gradient steps `first_step` to `first_step + n_steps - 1` of one call of SB3's `train`; `losses` has room
@@ -111,17 +122,21 @@ RL_TOOLS_EXPORT sac::loop::Status sb3_sac_run(Kernel* kernel, const sac::HyperPa
                                               std::uint32_t n_threads, sac::loop::State* state,
                                               sac::loop::EpisodeStatistics* episodes) {
     kernel->device.thread_pool.use(n_threads);
-    return sac::loop::run(kernel->device, kernel->networks, *parameters, *buffer, *environments, *schedule, key,
-                          *exploration, *kernel->workspace, kernel->scratch.get(), *state, episodes);
+    return sac::loop::run(kernel->device, kernel->networks, *parameters, kernel->action_space, *buffer, *environments,
+                          *schedule, key, *exploration, *kernel->workspace, kernel->scratch.get(), *state, episodes);
 }
 
-// Scaled actions [n][ACTION_DIM] for observations [n][OBSERVATION_DIM]. `matrices` is read with gSDE only: the
-// matrix of observation i begins `matrix_stride` elements behind that of observation i - 1.
-RL_TOOLS_EXPORT void sb3_sac_act(Kernel* kernel, const float* observations, std::int64_t n, const Engine* engine,
-                                 std::int32_t deterministic, const T* matrices, std::int64_t matrix_stride,
-                                 float* actions) {
-    sac::act(kernel->device, kernel->networks, observations, static_cast<std::size_t>(n), *engine, deterministic != 0,
-             matrices, static_cast<std::size_t>(matrix_stride), kernel->scratch[0], actions);
+// Actions for observations [n][OBSERVATION_DIM]: `actions` [2][n][ACTION_DIM] receives those in [-1, 1] and then those
+// in the environment's bounds. Noise is drawn from `engine`, or made of `normal` [n][ACTION_DIM], or with gSDE of
+// `matrices`, where that of observation i begins `matrix_stride` elements behind that of observation i - 1; all are
+// null for deterministic actions. Returns whether all actions are finite. May be called while another thread trains.
+RL_TOOLS_EXPORT std::int32_t sb3_sac_act(Kernel* kernel, const float* observations, std::int64_t n,
+                                         const Engine* engine, const float* normal, const T* matrices,
+                                         std::int64_t matrix_stride, float* actions) {
+    const auto n_observations = static_cast<std::size_t>(n);
+    const sac::ActionNoise<T> noise = {engine, normal, matrices, static_cast<std::size_t>(matrix_stride)};
+    return sac::act(kernel->device, kernel->networks, kernel->action_space, observations, n_observations, noise,
+                    kernel->acting, actions, actions + n_observations * SPEC::ACTION_DIM);
 }
 
 // Draws `n` matrices [LATENT_DIM][ACTION_DIM] of exploration noise; nothing without gSDE.

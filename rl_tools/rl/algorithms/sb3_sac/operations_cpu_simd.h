@@ -267,11 +267,13 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     // With the critics after their step: the gradients of the actor's loss.
     template <typename DEVICE_SPEC, typename SPEC>
     void evaluate_actor(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
-                        typename SPEC::T entropy_coefficient, Workspace<SPEC>& workspace, Scratch<SPEC>* scratch) {
+                        typename SPEC::T entropy_coefficient, Workspace<SPEC>& workspace, Scratch<SPEC>* scratch,
+                        PhaseTimer& timer) {
         constexpr std::size_t SIZE = SPEC::SIZE;
         device.thread_pool.parallel_for(SPEC::N_PANELS, [&](std::uint32_t p, unsigned) {
             evaluate_actions(device, networks, entropy_coefficient, workspace, p);
         });
+        timer.end(Phase::EVALUATE_ACTIONS);
         assign_samples(workspace);
         std::uint32_t first_panel[SPEC::N_CRITICS + 1] = {};
         for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
@@ -288,9 +290,11 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             differentiate_actions(device, workspace, scratch[thread], i, workspace.samples_of_critic[i] + first,
                                   rest < SIZE ? rest : SIZE);
         });
+        timer.end(Phase::DIFFERENTIATE_ACTIONS);
         device.thread_pool.parallel_for(SPEC::N_PANELS, [&](std::uint32_t p, unsigned) {
             differentiate_actor(device, networks, entropy_coefficient, workspace, p);
         });
+        timer.end(Phase::DIFFERENTIATE_ACTOR);
     }
 
     // The mean over the batch of `value(p)[lane]`, added in a fixed order.
@@ -381,6 +385,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     template <typename DEVICE_SPEC, typename SPEC>
     RL_TOOLS_OPAQUE void prepare(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
                                  Workspace<SPEC>& workspace) {
+        PhaseTimer timer(workspace.phase_seconds);
         device.thread_pool.parallel_for(SPEC::N_CRITICS + 1, [&](std::uint32_t task, unsigned) {
             if (task < SPEC::N_CRITICS) {
                 transpose(device, networks.critics[task], workspace.critics_transposed_weights[task]);
@@ -388,6 +393,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                 transpose(device, networks.actor, workspace.actor_transposed_weights);
             }
         });
+        timer.end(Phase::TRANSPOSE_WEIGHTS);
     }
 
     // One gradient step of `stable_baselines3.SAC.train`. `scratch` has one element for each thread of the
@@ -398,12 +404,14 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                                 const SB3ReplayBuffer<typename SPEC::OBSERVATION>& buffer, const philox::Engine& engine,
                                 bool polyak, bool is_last, Workspace<SPEC>& workspace, Scratch<SPEC>* scratch) {
         using T = typename SPEC::T;
+        PhaseTimer timer(workspace.phase_seconds);
         Losses losses{};
         const T alpha = entropy_coefficient(networks, parameters);
         losses.entropy_coefficient = static_cast<double>(alpha);
 
         if constexpr (SPEC::USE_SDE) {
             sample_noise_matrix(device, networks, engine, workspace);
+            timer.end(Phase::SAMPLE_NOISE_MATRIX);
         }
         device.thread_pool.parallel_for(SPEC::N_PANELS, [&](std::uint32_t p, unsigned thread) {
             evaluate_critics(device, networks, parameters, buffer, engine, alpha, workspace, scratch[thread], p);
@@ -413,57 +421,87 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         if (networks.log_entropy_coefficient.value) {
             losses.entropy_coefficient_loss = update_entropy_coefficient(networks, parameters, workspace);
         }
+        timer.end(Phase::EVALUATE_CRITICS);
         update_critics(device, networks, parameters, polyak, workspace, scratch);
+        timer.end(Phase::UPDATE_CRITICS);
 
-        evaluate_actor(device, networks, alpha, workspace, scratch);
+        evaluate_actor(device, networks, alpha, workspace, scratch, timer);
         losses.actor_loss = batch_mean<SPEC>([&](std::size_t p) { return workspace.actor_loss + p * SPEC::SIZE; });
         update_actor(device, networks, parameters, is_last, workspace, scratch);
+        timer.end(Phase::UPDATE_ACTOR);
         return losses;
     }
 
-    // Actions in [-1, 1] for `n` observations, one after the other: tanh of the mean, or of a draw. With gSDE
-    // `matrices` are those of the exploration noise, one for each observation, `matrix_stride` elements apart.
+    // From [-1, 1] to the environment's bounds, rounded as numpy rounds SB3's `unscale_action`: a fused multiplication
+    // and addition would give other bits.
+    inline float unscale_action(float action, float low, float high) {
+        volatile float product = 0.5f * (action + 1.0f);
+        product = product * (high - low);
+        return low + product;
+    }
+
+    // What noise adds to the mean of the actions for observation `i`, whose actor has been computed.
     template <typename DEVICE_SPEC, typename SPEC>
-    RL_TOOLS_OPAQUE void act(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
-                             const float* observations, std::size_t n, const philox::Engine& engine, bool deterministic,
-                             [[maybe_unused]] const typename SPEC::T* matrices,
-                             [[maybe_unused]] std::size_t matrix_stride, Scratch<SPEC>& scratch, float* actions) {
+    void sample_noise(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActionNoise<typename SPEC::T>& noise, std::size_t i,
+                      nn_models::panel_mlp::Activations<typename SPEC::ACTOR, 1>& actor,
+                      typename SPEC::T (&target)[SPEC::ACTION_DIM]) {
         using T = typename SPEC::T;
-        using ACTOR = typename SPEC::ACTOR;
-        auto& actor = scratch.evaluation.actor;
-        const T* mean = actor.template layer_output<ACTOR::N_HIDDEN>(0);
-        for (std::size_t sample = 0; sample < n; sample++) {
-            for (std::size_t i = 0; i < SPEC::OBSERVATION_DIM; i++) {
-                actor.input(0)[i] = static_cast<T>(*observations++ / static_cast<float>(SPEC::OBSERVATION_DIVISOR));
-            }
-            forward_sample(device, networks.actor, actor);
-            T noise[SPEC::ACTION_DIM] = {};
-            if (!deterministic) {
-                if constexpr (SPEC::USE_SDE) {
-                    const T* latent = actor.template layer_input<ACTOR::N_HIDDEN>(0);
-                    const T* matrix = matrices + sample * matrix_stride;
-                    for (std::size_t k = 0; k < SPEC::LATENT_DIM; k++) {
-                        for (std::size_t i = 0; i < SPEC::ACTION_DIM; i++) {
-                            noise[i] += latent[k] * matrix[k * SPEC::ACTION_DIM + i];
-                        }
-                    }
-                } else {
-                    const T* log_std = actor.template layer_output<ACTOR::N_HIDDEN + 1>(0);
-                    philox::normal<SPEC::ACTION_DIM>(device.math, engine, philox::Stream::EXPLORATION_NOISE,
-                                                     static_cast<std::uint32_t>(sample), noise, 1);
-                    for (std::size_t i = 0; i < SPEC::ACTION_DIM; i++) {
-                        noise[i] *= math::exp(device.math, distributions::clip_log_std(device, log_std[i]));
+        constexpr std::size_t ACTION_DIM = SPEC::ACTION_DIM;
+        if constexpr (SPEC::USE_SDE) {
+            if (noise.matrices) {
+                const T* latent = actor.template layer_input<SPEC::ACTOR::N_HIDDEN>(0);
+                const T* matrix = noise.matrices + i * noise.matrix_stride;
+                for (std::size_t k = 0; k < SPEC::LATENT_DIM; k++) {
+                    for (std::size_t j = 0; j < ACTION_DIM; j++) {
+                        target[j] += latent[k] * matrix[k * ACTION_DIM + j];
                     }
                 }
             }
-            for (std::size_t i = 0; i < SPEC::ACTION_DIM; i++) {
-                T u = mean[i];
+        } else if (noise.engine || noise.normal) {
+            if (noise.engine) {
+                philox::normal<ACTION_DIM>(device.math, *noise.engine, philox::Stream::EXPLORATION_NOISE,
+                                           static_cast<std::uint32_t>(i), target, 1);
+            } else {
+                for (std::size_t j = 0; j < ACTION_DIM; j++) {
+                    target[j] = static_cast<T>(noise.normal[i * ACTION_DIM + j]);
+                }
+            }
+            const T* log_std = actor.template layer_output<SPEC::ACTOR::N_HIDDEN + 1>(0);
+            for (std::size_t j = 0; j < ACTION_DIM; j++) {
+                target[j] *= math::exp(device.math, distributions::clip_log_std(device, log_std[j]));
+            }
+        }
+    }
+
+    // Actions for `n` observations, one after the other: tanh of the mean, or of a draw. `scaled_actions` are in
+    // [-1, 1], `actions` in the environment's bounds. Returns whether all are finite.
+    template <typename DEVICE_SPEC, typename SPEC>
+    RL_TOOLS_OPAQUE bool act(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
+                             const ActionSpace<SPEC::ACTION_DIM>& action_space, const float* observations,
+                             std::size_t n, const ActionNoise<typename SPEC::T>& noise,
+                             nn_models::panel_mlp::Activations<typename SPEC::ACTOR, 1>& actor, float* scaled_actions,
+                             float* actions) {
+        using T = typename SPEC::T;
+        const T* mean = actor.template layer_output<SPEC::ACTOR::N_HIDDEN>(0);
+        bool is_finite = true;
+        for (std::size_t i = 0; i < n; i++) {
+            for (std::size_t j = 0; j < SPEC::OBSERVATION_DIM; j++) {
+                actor.input(0)[j] = static_cast<T>(*observations++ / static_cast<float>(SPEC::OBSERVATION_DIVISOR));
+            }
+            forward_sample(device, networks.actor, actor);
+            T action_noise[SPEC::ACTION_DIM] = {};
+            sample_noise<DEVICE_SPEC, SPEC>(device, noise, i, actor, action_noise);
+            for (std::size_t j = 0; j < SPEC::ACTION_DIM; j++) {
+                T u = mean[j];
                 if constexpr (SPEC::USE_SDE) {
                     const T clip_mean = static_cast<T>(networks.state_dependent_noise.clip_mean);
                     u = math::clamp(device.math, u, -clip_mean, clip_mean);
                 }
-                *actions++ = static_cast<float>(math::tanh(device.math, u + noise[i]));
+                *scaled_actions = static_cast<float>(math::tanh(device.math, u + action_noise[j]));
+                is_finite = is_finite && std::isfinite(*scaled_actions);
+                *actions++ = unscale_action(*scaled_actions++, action_space.low[j], action_space.high[j]);
             }
         }
+        return is_finite;
     }
 }

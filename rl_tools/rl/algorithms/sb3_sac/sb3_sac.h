@@ -5,6 +5,7 @@
 #include <rl_tools/random/philox/philox.h>
 #include <rl_tools/rl/algorithms/sb3_sac/distributions/squashed_gaussian/squashed_gaussian.h>
 #include <rl_tools/rl/algorithms/sb3_sac/distributions/state_dependent_noise/state_dependent_noise.h>
+#include <rl_tools/rl/algorithms/sb3_sac/phases.h>
 #include <rl_tools/rl/components/sb3_replay_buffer/sb3_replay_buffer.h>
 
 namespace rl_tools::rl::algorithms::sb3_sac {
@@ -44,6 +45,22 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         double target_entropy;
         double entropy_coefficient;  // used where it is fixed, that is where its parameter has no value
         std::int64_t target_update_interval;
+    };
+
+    // The environment's bounds of its actions.
+    template <std::size_t ACTION_DIM>
+    struct ActionSpace {
+        float low[ACTION_DIM];
+        float high[ACTION_DIM];
+    };
+
+    // What is added to the mean of actions; all null for deterministic ones.
+    template <typename T>
+    struct ActionNoise {
+        const random::philox::Engine* engine;  // draws standard normal variates,
+        const float* normal;                   // [n][ACTION_DIM] or somebody else has drawn them
+        const T* matrices;                     // with gSDE instead: of observation i from i * matrix_stride on
+        std::size_t matrix_stride;
     };
 
     // What SB3 logs of one gradient step.
@@ -112,6 +129,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         TransposedInputs<CRITIC> critics_transposed_inputs[SPEC::N_CRITICS];
         TransposedWeights<ACTOR> actor_transposed_weights;
         TransposedWeights<CRITIC> critics_transposed_weights[SPEC::N_CRITICS];
+        double* phase_seconds;  // [Phase::N], added to; null where nobody wants to know
     };
 
     template <typename T_SPEC>

@@ -8,14 +8,12 @@
 #include <rl_tools/rl/algorithms/sb3_sac/sb3_sac.h>
 
 namespace rl_tools::rl::algorithms::sb3_sac::loop {
-    // Environments of a library of their own, and the actions they take.
+    // Environments of a library of their own.
     struct CompiledEnvironments {
         interface::environment::StepFunction step;
         Environments* environments;
         const interface::environment::Results* results;
         std::int64_t step_limit;
-        const float* action_low;   // [ACTION_DIM]
-        const float* action_high;  // "
     };
 
     // How long the loop runs and what it does when.

@@ -9,14 +9,6 @@
 #include <rl_tools/rl/algorithms/sb3_sac/operations_cpu_simd.h>
 
 namespace rl_tools::rl::algorithms::sb3_sac::loop {
-    // From [-1, 1] to the environment's bounds, rounded as numpy rounds SB3's `unscale_action`: a fused multiplication
-    // and addition would give other bits.
-    inline float unscale_action(float action, float low, float high) {
-        volatile float product = 0.5f * (action + 1.0f);
-        product = product * (high - low);
-        return low + product;
-    }
-
     inline bool all_finite(const float* values, std::size_t n) {
         for (std::size_t i = 0; i < n; i++) {
             if (!std::isfinite(values[i])) {
@@ -77,9 +69,11 @@ namespace rl_tools::rl::algorithms::sb3_sac::loop {
     // when the loop returns has not been followed by its gradient steps: they are the caller's.
     template <typename DEVICE_SPEC, typename SPEC>
     Status run(devices::CPU_SIMD<DEVICE_SPEC>& device, ActorCritic<SPEC>& networks, const HyperParameters& parameters,
-               SB3ReplayBuffer<typename SPEC::OBSERVATION> buffer, const CompiledEnvironments& compiled,
-               const Schedule& schedule, std::uint64_t key, const ExplorationMatrices<typename SPEC::T>& exploration,
-               Workspace<SPEC>& workspace, Scratch<SPEC>* scratch, State& state, EpisodeStatistics* episodes) {
+               const ActionSpace<SPEC::ACTION_DIM>& action_space, SB3ReplayBuffer<typename SPEC::OBSERVATION> buffer,
+               const CompiledEnvironments& compiled, const Schedule& schedule, std::uint64_t key,
+               const ExplorationMatrices<typename SPEC::T>& exploration, Workspace<SPEC>& workspace,
+               Scratch<SPEC>* scratch, State& state, EpisodeStatistics* episodes) {
+        using T = typename SPEC::T;
         constexpr std::size_t OBSERVATION_DIM = SPEC::OBSERVATION_DIM, ACTION_DIM = SPEC::ACTION_DIM;
         const auto n = static_cast<std::size_t>(buffer.n_environments);
         const auto& results = *compiled.results;
@@ -96,18 +90,15 @@ namespace rl_tools::rl::algorithms::sb3_sac::loop {
                 }
             }
             std::memcpy(observations.data(), results.observations, observations.size() * sizeof(float));
-            act(device, networks, observations.data(), n, {key, state.n_sampled_actions}, false,
-                has_own_matrices ? exploration.matrices : exploration.matrix,
-                has_own_matrices ? SPEC::LATENT_DIM * ACTION_DIM : 0, scratch[0], scaled_actions.data());
-            if (!all_finite(scaled_actions.data(), scaled_actions.size())) {
+            const philox::Engine engine = {key, state.n_sampled_actions};
+            const ActionNoise<T> noise = {&engine, nullptr,
+                                          has_own_matrices ? exploration.matrices : exploration.matrix,
+                                          has_own_matrices ? SPEC::LATENT_DIM * ACTION_DIM : 0};
+            if (!act(device, networks, action_space, observations.data(), n, noise, scratch[0].evaluation.actor,
+                     scaled_actions.data(), actions.data())) {
                 return Status::ACTION_NOT_FINITE;
             }
             state.n_sampled_actions++;
-            for (std::size_t i = 0; i < actions.size(); i++) {
-                const std::size_t dimension = i % ACTION_DIM;
-                actions[i] =
-                    unscale_action(scaled_actions[i], compiled.action_low[dimension], compiled.action_high[dimension]);
-            }
             std::int64_t culprit;
             compiled.step(compiled.environments, actions.data(), compiled.step_limit,
                           components::episode::Autoreset::SAME_STEP, &results, &culprit);
