@@ -57,17 +57,30 @@ namespace rl_tools::panel {
         }
     }
 
+    // Sums that a tile of few rows is split into, over every SPLITS-th k: one alone would wait for itself.
+    template <typename T, std::size_t ROWS, std::size_t K>
+    constexpr std::size_t n_splits() {
+        constexpr std::size_t SUMS = 8;  // that hide the latency of multiply-adds
+        std::size_t splits = 1;
+        while (2 * splits * ROWS * VECTORS<T> <= SUMS && K % (2 * splits) == 0) {
+            splits *= 2;
+        }
+        return splits;
+    }
+
     // tile[row][:] += sum over block, k of A[block * A_BLOCK + row * A_ROW + k] * B[block * K + k][:]
     //
     // A is read where it lies: one block of K = inputs for weights (A_ROW = K), one block a panel for
     // gradients (A_ROW = K = SIZE). B is a panel.
-    template <typename T, std::size_t ROWS, std::size_t K, std::size_t A_ROW, std::size_t... ROW>
-    RL_TOOLS_INLINE void multiply_tile(Line<T> (&tile)[ROWS], const T* a, const T* b, std::size_t n_blocks,
+    template <std::size_t K, std::size_t A_ROW, typename T, std::size_t SPLITS, std::size_t ROWS, std::size_t... ROW>
+    RL_TOOLS_INLINE void multiply_tile(Line<T> (&tile)[SPLITS][ROWS], const T* a, const T* b, std::size_t n_blocks,
                                        std::size_t a_block, std::index_sequence<ROW...>) {
         for (std::size_t block = 0; block < n_blocks; block++, a += a_block) {
-            for (std::size_t k = 0; k < K; k++, b += SIZE<T>) {
-                const Line<T> line = load_line(b);
-                (multiply_accumulate(tile[ROW], a[ROW * A_ROW + k], line), ...);
+            for (std::size_t k = 0; k < K; k += SPLITS) {
+                for (std::size_t split = 0; split < SPLITS; split++, b += SIZE<T>) {
+                    const Line<T> line = load_line(b);
+                    (multiply_accumulate(tile[split][ROW], a[ROW * A_ROW + k + split], line), ...);
+                }
             }
         }
     }
@@ -79,9 +92,13 @@ namespace rl_tools::panel {
     RL_TOOLS_INLINE void multiply_rows(const T* a, const T* b, std::size_t n_blocks, std::size_t a_block,
                                        std::size_t first_row, INITIALISE initialise, FINISH finish,
                                        std::index_sequence<ROW...> rows) {
-        Line<T> tile[ROWS] = {initialise(first_row + ROW)...};
-        multiply_tile<T, ROWS, K, A_ROW>(tile, a + first_row * A_ROW, b, n_blocks, a_block, rows);
-        (finish(first_row + ROW, tile[ROW]), ...);
+        constexpr std::size_t SPLITS = n_splits<T, ROWS, K>();
+        Line<T> tile[SPLITS][ROWS] = {{initialise(first_row + ROW)...}};
+        multiply_tile<K, A_ROW>(tile, a + first_row * A_ROW, b, n_blocks, a_block, rows);
+        for (std::size_t split = 1; split < SPLITS; split++) {
+            (accumulate(tile[0][ROW], tile[split][ROW]), ...);
+        }
+        (finish(first_row + ROW, tile[0][ROW]), ...);
     }
 
     // All `ROWS` rows of `A B`, tile by tile. See `multiply_tile` for the layout of A and B.
