@@ -10,13 +10,15 @@ from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from sb3_tinyrl.bench.measure import Stopwatches, calls_per_second, peak_memory, seconds
 from sb3_tinyrl.bench.settings import Settings
 
 if TYPE_CHECKING:
     from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+    from sb3_tinyrl.sac import TinySAC
 
 SEED = 0
 _LEARNING_STARTS = 100
@@ -183,6 +185,7 @@ class Tiny(StableBaselines3):
 
     label = "TinySAC"
     distribution = "sb3-tinyrl"
+    measurements = (*StableBaselines3.measurements, "phases")
 
     def _algorithm(self) -> tuple[Any, dict[str, Any]]:
         from sb3_tinyrl.sac import TinySAC
@@ -207,6 +210,20 @@ class Tiny(StableBaselines3):
         warm = seconds(lambda: Kernel(spec, build(spec)))
         self._warm_up()
         return {"cold": cold, "warm": warm}
+
+    def phases(self) -> dict[str, float]:
+        """Where the microseconds of one gradient step go; they add up to ``total``."""
+        from sb3_tinyrl._native.library import PHASES
+
+        model = cast("TinySAC", self.model)
+        binding = model._binding(self.settings.batch_size)
+        assert binding is not None
+        before = model._n_updates
+        with binding.kernel.timing_phases() as spent:
+            total = 1e6 / self.updates_per_second()
+        n_updates = model._n_updates - before
+        parts = {name: value / n_updates * 1e6 for name, value in zip(PHASES, spent, strict=True) if value > 0}
+        return {**parts, "around the kernel": total - sum(parts.values()), "total": total}
 
     def _watched(self) -> list[tuple[object, str, str]]:
         from sb3_tinyrl._native.library import Kernel

@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from sb3_tinyrl.bench.results import Results
+from sb3_tinyrl.bench.results import Results, median_parts
 
 _NOT_MEASURED = "-"
 
@@ -112,12 +112,24 @@ def _tables(results: Results) -> dict[str, list[list[str]]]:
     for label, measurement, show in _ROWS:
         comparison.append([label, *(_cell(results, name, measurement, show) for name in names)])
 
-    budgets = {name: budget for name in names if (budget := results.peers[name].budget())}
-    parts = list(dict.fromkeys(part for budget in budgets.values() for part in budget))
-    steps = [["", *(results.peers[name].label for name in budgets)]]
-    for part in sorted(parts, key="total".__eq__):  # at the end
-        steps.append([part, *(_optional(budget.get(part), _number) for budget in budgets.values())])
-    return {str(results.settings): comparison, "microseconds per environment step": steps}
+    budgets = {name: median_parts(results.peers[name].budgets) for name in names}
+    phases = {name: median_parts(results.peers[name].phases) for name in names}
+    tables = {
+        str(results.settings): comparison,
+        "microseconds per environment step": _breakdown(results, budgets),
+        "microseconds per gradient step": _breakdown(results, phases),
+    }
+    return {title: rows for title, rows in tables.items() if len(rows) > 1}
+
+
+def _breakdown(results: Results, parts_of: dict[str, dict[str, float]]) -> list[list[str]]:
+    """Return a table of the peers for which something is known."""
+    parts_of = {name: parts for name, parts in parts_of.items() if parts}
+    rows = [["", *(results.peers[name].label for name in parts_of)]]
+    all_parts = dict.fromkeys(part for parts in parts_of.values() for part in parts)
+    for part in sorted(all_parts, key="total".__eq__):  # at the end
+        rows.append([part, *(_optional(parts.get(part), _number) for parts in parts_of.values())])
+    return rows
 
 
 def _cell(results: Results, name: str, measurement: str, show: Callable[[float], str]) -> str:

@@ -18,6 +18,7 @@ class PeerResults:
 
     :param rounds: one list for each measurement
     :param budgets: one for each round: microseconds in an environment step, by where they go
+    :param phases: the same for a gradient step
     :param compile_seconds: ``cold`` and ``warm``, as far as they apply
     :param peak_memory: bytes
     """
@@ -26,6 +27,7 @@ class PeerResults:
     version: str
     rounds: dict[str, list[float]] = field(default_factory=dict)
     budgets: list[dict[str, float]] = field(default_factory=list)
+    phases: list[dict[str, float]] = field(default_factory=list)
     compile_seconds: dict[str, float] = field(default_factory=dict)
     peak_memory: int | None = None
 
@@ -41,13 +43,16 @@ class PeerResults:
             if "environment" in value:
                 overhead = value["total"] - value["environment"] - value["gradient steps"]
                 self.rounds.setdefault("overhead_microseconds", []).append(overhead)
+        elif measurement == "phases":
+            self.phases.append(value)
         else:
             self.rounds.setdefault(measurement, []).append(value)
 
-    def budget(self) -> dict[str, float]:
-        """The medians over all rounds."""
-        parts = self.budgets[0] if self.budgets else {}
-        return {part: median(budget[part] for budget in self.budgets) for part in parts}
+
+def median_parts(breakdowns: list[dict[str, float]]) -> dict[str, float]:
+    """Medians over all rounds of what adds up to a step."""
+    parts = breakdowns[0] if breakdowns else {}
+    return {part: median(breakdown[part] for breakdown in breakdowns) for part in parts}
 
 
 @dataclass

@@ -47,8 +47,10 @@ def test_json_has_every_round(output: Path):
         for values in peer["rounds"].values():
             assert len(values) == 2
             assert min(values) > 0
-        for budget in peer["budgets"]:
-            *parts, total = budget.values()
+        assert len(peer["budgets"]) == 2
+        assert len(peer["phases"]) == (2 if name == "tiny" else 0)
+        for breakdown in (*peer["budgets"], *peer["phases"]):
+            *parts, total = breakdown.values()
             assert sum(parts) == pytest.approx(total)
             assert min(parts) > 0
         assert results["median"][name]["steps_per_second"] > 0

@@ -32,6 +32,8 @@ def results() -> Results:
             peer.add("updates_per_second", 2 * steps_per_second)
             peer.add("predict_microseconds", 1e6 / steps_per_second)
             peer.add("budget", budget)
+            if name == "tiny":
+                peer.add("phases", {"update the critics": speed[0] / steps_per_second, "total": 900.0})
         peer.add("peak_memory", 250_000_000 if name == "tiny" else None)
     return results
 
@@ -74,6 +76,8 @@ def test_tables(results: Results, tmp_path: Path):
     assert "| compile, cold, s | 4.0 | - |" in markdown
     assert "| peak memory, MB | 250 | - |" in markdown
     assert markdown.index("| everything else | 7.00 | 7.00 |") < markdown.index("| total | 930 | 930 |")
+    assert "**microseconds per gradient step**\n\n|  | Ours |\n" in markdown
+    assert "| update the critics | 1.33 |" in markdown
     assert "Abacus, 1 of 4 cores, cc 1.0. Ours 1.2, Theirs 1.2. Command: `python -m sb3_tinyrl bench`." in markdown
 
 
