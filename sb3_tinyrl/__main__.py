@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from sb3_tinyrl.bench import cli as bench
+from sb3_tinyrl.bench.scaling import cli as scaling
 from sb3_tinyrl.environments import speed
 
 
@@ -14,6 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m sb3_tinyrl", description="Tools around TinySAC.")
     commands = parser.add_subparsers(metavar="command", required=True)
     bench.add_command(commands)
+    scaling.add_command(commands)
     speed.add_command(commands)
     arguments = parser.parse_args()
     status: int = arguments.run(arguments)

@@ -18,6 +18,15 @@ def available_threads() -> int:
     return min(available, MAX_THREADS)
 
 
+def n_trials() -> int:
+    """Calls that it takes to choose among as many threads as are available."""
+    return len(_candidates(available_threads())) * _CALLS_EACH
+
+
+def _candidates(largest: int) -> list[int]:
+    return [2**i for i in range(largest.bit_length()) if 2**i < largest] + [largest]
+
+
 class ThreadCount:
     """Tries 1, 2, 4, ... threads in turn during the first calls and stays with the fastest.
 
@@ -30,7 +39,7 @@ class ThreadCount:
     def __init__(self, fixed: int | None = None) -> None:
         if fixed is None:
             self.largest = available_threads()
-            candidates = [2**i for i in range(self.largest.bit_length()) if 2**i < self.largest] + [self.largest]
+            candidates = _candidates(self.largest)
         else:
             self.largest = fixed
             candidates = [fixed]

@@ -14,11 +14,11 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.thread_count import MAX_THREADS, available_threads
+from sb3_tinyrl._native.thread_count import available_threads
 from sb3_tinyrl.bench import report, rounds
+from sb3_tinyrl.bench.arguments import UsageError, progress_bar, require_threads, size, sizes
 from sb3_tinyrl.bench.flops import update_flops
 from sb3_tinyrl.bench.machine import describe_machine
 from sb3_tinyrl.bench.peers import PEERS
@@ -27,10 +27,6 @@ from sb3_tinyrl.bench.results import Results
 from sb3_tinyrl.bench.settings import Settings
 
 _OURS, *_OTHERS = PEERS
-
-
-class UsageError(Exception):
-    """The arguments ask for something that can't be measured."""
 
 
 def add_command(commands: Any) -> None:
@@ -45,14 +41,14 @@ def add_command(commands: Any) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--env", default="Pendulum-v1", help="id of a Gymnasium environment, or module:id")
-    parser.add_argument("--net-arch", type=_sizes, default=(256, 256), help="widths of the hidden layers")
-    parser.add_argument("--batch-size", type=_size, default=256, help="transitions in a gradient step")
-    parser.add_argument("--train-freq", type=_size, default=1, help="environment steps between trainings")
-    parser.add_argument("--gradient-steps", type=_size, default=1, help="gradient steps in each training")
+    parser.add_argument("--net-arch", type=sizes, default=(256, 256), help="widths of the hidden layers")
+    parser.add_argument("--batch-size", type=size, default=256, help="transitions in a gradient step")
+    parser.add_argument("--train-freq", type=size, default=1, help="environment steps between trainings")
+    parser.add_argument("--gradient-steps", type=size, default=1, help="gradient steps in each training")
     parser.add_argument("--use-sde", action="store_true", help="explore with state-dependent noise (gSDE)")
-    parser.add_argument("--threads", type=_size, default=available_threads(), help="for each peer")
-    parser.add_argument("--rounds", type=_size, default=5, help="turns that each peer has")
-    parser.add_argument("--steps", type=_size, default=1000, help="environment steps in a turn")
+    parser.add_argument("--threads", type=size, default=available_threads(), help="for each peer")
+    parser.add_argument("--rounds", type=size, default=5, help="turns that each peer has")
+    parser.add_argument("--steps", type=size, default=1000, help="environment steps in a turn")
     parser.add_argument("--output", type=Path, default=Path("runs/bench"), help="folder for the results")
     parser.add_argument(
         "--peers",
@@ -95,11 +91,7 @@ def _measure(arguments: argparse.Namespace, console: Console) -> Results:
         steps=arguments.steps,
         use_sde=arguments.use_sde,
     )
-    if settings.threads > available_threads():
-        raise UsageError(
-            f"--threads {settings.threads}: this process may use {available_threads()} cores (TinySAC at most "
-            f"{MAX_THREADS}); ask for no more"
-        )
+    require_threads(settings.threads)
     observation_dim, action_dim = _dimensions(settings.env)
     names = _peers(arguments.peers)
     results = Results(
@@ -110,10 +102,8 @@ def _measure(arguments: argparse.Namespace, console: Console) -> Results:
             observation_dim, action_dim, settings.net_arch, settings.net_arch, settings.batch_size
         ),
     )
-    # Redrawn once a second: the display must not take part in the race.
-    columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with (
-        Progress(*columns, console=console, refresh_per_second=1, transient=True) as progress,
+        progress_bar(console) as progress,
         tempfile.TemporaryDirectory(prefix="sb3_tinyrl_bench") as folder,
     ):
         task = progress.add_task("FMA peak: compile", total=rounds.n_measurements(names, settings.rounds))
@@ -169,14 +159,3 @@ def _command(settings: Settings, names: list[str]) -> str:
     flags = ["--use-sde"] if settings.use_sde else []
     values = [part for item in options.items() for part in item]
     return shlex.join(["python", "-m", "sb3_tinyrl", "bench", *values, *flags])
-
-
-def _size(text: str) -> int:
-    size = int(text)
-    if size < 1:
-        raise argparse.ArgumentTypeError(f"{size}, expected at least 1")
-    return size
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    return tuple(_size(part) for part in text.split(","))

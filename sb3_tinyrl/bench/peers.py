@@ -13,19 +13,19 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from sb3_tinyrl.bench.measure import Stopwatches, calls_per_second, peak_memory, seconds
+from sb3_tinyrl.bench.replay import fill
 from sb3_tinyrl.bench.settings import Settings
 
 if TYPE_CHECKING:
+    import gymnasium
     from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+    from stable_baselines3.common.vec_env import VecEnv
 
     from sb3_tinyrl.sac import TinySAC
 
 SEED = 0
 _LEARNING_STARTS = 100
-_N_WARM_UP_STEPS = 100
-_SECONDS_OF_UPDATES = 1.0
 _SECONDS_OF_PREDICTIONS = 0.2
-_UPDATES_PER_CALL = 16
 _PREDICTIONS_PER_CALL = 10
 
 
@@ -105,7 +105,8 @@ class StableBaselines3(Peer):
         algorithm, arguments = self._algorithm()
         self.model = algorithm(
             "MlpPolicy",
-            self.settings.env,
+            self._make_env(),
+            buffer_size=self.settings.buffer_size,
             learning_starts=max(_LEARNING_STARTS, self.settings.train_freq),
             batch_size=self.settings.batch_size,
             train_freq=self.settings.train_freq,
@@ -116,6 +117,18 @@ class StableBaselines3(Peer):
             **arguments,
         )
         self.model.set_logger(Logger(folder=None, output_formats=[]))
+        if self.settings.fill_buffer:
+            assert self.model.replay_buffer is not None
+            fill(self.model.replay_buffer, SEED)
+
+    def _make_env(self) -> gymnasium.Env[Any, Any] | VecEnv:
+        import gymnasium
+        from stable_baselines3.common.env_util import make_vec_env
+
+        settings = self.settings
+        if settings.n_envs == 1:
+            return gymnasium.make(settings.env, **settings.env_kwargs)
+        return make_vec_env(settings.env, settings.n_envs, env_kwargs=settings.env_kwargs)
 
     def _learn(self, n_steps: int) -> tuple[int, float]:
         """Train for ``n_steps`` or, to the end of the rollout, some more; return how many it were, and the seconds."""
@@ -125,8 +138,8 @@ class StableBaselines3(Peer):
 
     def _warm_up(self) -> None:
         # Everything that is measured later, since first calls take longer.
-        self._learn(self.model.learning_starts + _N_WARM_UP_STEPS)
-        self.model.train(_UPDATES_PER_CALL, self.settings.batch_size)
+        self._learn(self.model.learning_starts + self.settings.warm_up_steps)
+        self.model.train(self.settings.updates_per_call, self.settings.batch_size)
         self.model.predict(self.model.observation_space.sample(), deterministic=True)
 
     def steps_per_second(self) -> float:
@@ -136,10 +149,11 @@ class StableBaselines3(Peer):
 
     def updates_per_second(self) -> float:
         """Gradient steps per second of ``model.train`` alone."""
+        settings = self.settings
         calls = calls_per_second(
-            lambda: self.model.train(_UPDATES_PER_CALL, self.settings.batch_size), _SECONDS_OF_UPDATES
+            lambda: self.model.train(settings.updates_per_call, settings.batch_size), settings.update_seconds
         )
-        return calls * _UPDATES_PER_CALL
+        return calls * settings.updates_per_call
 
     def predict_microseconds(self) -> float:
         """How long ``model.predict`` takes for one observation."""
@@ -210,6 +224,13 @@ class Tiny(StableBaselines3):
         warm = seconds(lambda: Kernel(spec, build(spec)))
         self._warm_up()
         return {"cold": cold, "warm": warm}
+
+    def _warm_up(self) -> None:
+        from sb3_tinyrl._native.thread_count import n_trials
+
+        super()._warm_up()
+        for _ in range(n_trials()):  # it may still have been choosing its threads
+            self.model.train(1, self.settings.batch_size)
 
     def phases(self) -> dict[str, float]:
         """Where the microseconds of one gradient step go; they add up to ``total``."""
@@ -286,6 +307,7 @@ class RLtools(Peer):
         rltools = import_module("rltools")
 
         n_warm_up_steps = max(_LEARNING_STARTS, self.settings.batch_size)
+        n_steps_before = n_warm_up_steps + self.settings.warm_up_steps
         width = self.settings.net_arch[0]
         n_layers = len(self.settings.net_arch) + 1
 
@@ -293,7 +315,10 @@ class RLtools(Peer):
             self._module = rltools.SAC(
                 self._environment(),
                 enable_evaluation=False,
-                STEP_LIMIT=n_warm_up_steps + _N_WARM_UP_STEPS + self.settings.rounds * self.settings.steps + 1,
+                STEP_LIMIT=n_warm_up_steps
+                + self.settings.warm_up_steps
+                + self.settings.rounds * self.settings.steps
+                + 1,
                 N_WARMUP_STEPS=n_warm_up_steps,
                 ACTOR_BATCH_SIZE=self.settings.batch_size,
                 CRITIC_BATCH_SIZE=self.settings.batch_size,
@@ -309,7 +334,7 @@ class RLtools(Peer):
 
         cold = seconds(compile_module)
         self._state = self._module.State(SEED)
-        self._take_steps(n_warm_up_steps + _N_WARM_UP_STEPS)
+        self._take_steps(n_steps_before)
         return {"cold": cold}
 
     def _require_equal_hyper_parameters(self) -> None:

@@ -35,10 +35,11 @@ class PeerProcess:
 
     :param peer: its name
     :param settings: what is measured
-    :param folder: for its log, kernels and temporary files; begins empty, so that compiling is cold
+    :param folder: for its log and temporary files; made here
+    :param kernels: where compiled kernels are kept; by default in ``folder``, so that compiling is cold
     """
 
-    def __init__(self, peer: str, settings: Settings, folder: Path) -> None:
+    def __init__(self, peer: str, settings: Settings, folder: Path, kernels: Path | None = None) -> None:
         folder.mkdir()
         self._log_path = folder / "log.txt"
         with open(self._log_path, "w") as log:
@@ -52,7 +53,7 @@ class PeerProcess:
                     **os.environ,
                     **dict.fromkeys(_THREAD_VARIABLES, str(settings.threads)),
                     "JAX_PLATFORMS": "cpu",
-                    "SB3_TINYRL_CACHE_DIR": str(folder / "kernels"),
+                    "SB3_TINYRL_CACHE_DIR": str(kernels or folder / "kernels"),
                     "TMPDIR": str(folder),
                 },
             )

@@ -13,28 +13,20 @@ from rich.console import Console
 from rich.table import Table
 
 from sb3_tinyrl.bench.results import Results, median_parts
+from sb3_tinyrl.bench.text import markdown_table, number, ratio
 
 _NOT_MEASURED = "-"
 
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def _ratio(value: float) -> str:
-    return f"{value:.0f}x" if value >= 10 else f"{value:.1f}x" if value >= 1 else f"{value:.2f}x"
-
-
 #: What a row says, the measurement in it, and how that is written.
 _ROWS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
-    ("steps/s, end to end", "steps_per_second", _number),
-    ("gradient steps/s", "updates_per_second", _number),
+    ("steps/s, end to end", "steps_per_second", number),
+    ("gradient steps/s", "updates_per_second", number),
     ("of the FMA peak", "fraction_of_peak", "{:.0%}".format),
-    ("predict, µs", "predict_microseconds", _number),
-    ("overhead, µs/step", "overhead_microseconds", _number),
+    ("predict, µs", "predict_microseconds", number),
+    ("overhead, µs/step", "overhead_microseconds", number),
     ("compile, cold, s", "cold", "{:.1f}".format),
     ("compile, warm, s", "warm", "{:.3f}".format),
-    ("peak memory, MB", "peak_memory", lambda n_bytes: _number(n_bytes / 1e6)),
+    ("peak memory, MB", "peak_memory", lambda n_bytes: number(n_bytes / 1e6)),
 )
 
 
@@ -67,8 +59,7 @@ def write_markdown(results: Results, path: Path) -> None:
     """Write the same tables for a README."""
     blocks = []
     for title, (header, *rows) in _tables(results).items():
-        lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-        blocks.append(f"**{title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+        blocks.append(f"**{title}**\n\n{markdown_table(header, rows)}")
     blocks.append(f"{_footnote(results)} Command: `{results.command}`.")
     path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
 
@@ -87,7 +78,7 @@ def draw(results: Results, path: Path) -> None:
     for name, rate in zip(names, rates, strict=True):
         advantage = results.advantage(name, "steps_per_second")
         texts.append(
-            f"{_number(rate)}" + (f"   (TinySAC: {_ratio(advantage)} as fast)" if name != first and advantage else "")
+            f"{number(rate)}" + (f"   (TinySAC: {ratio(advantage)} as fast)" if name != first and advantage else "")
         )
     figure, axes = plt.subplots(figsize=(8, 1.2 + 0.5 * len(names)), layout="constrained")
     bars = axes.barh(
@@ -128,7 +119,7 @@ def _breakdown(results: Results, parts_of: dict[str, dict[str, float]]) -> list[
     rows = [["", *(results.peers[name].label for name in parts_of)]]
     all_parts = dict.fromkeys(part for parts in parts_of.values() for part in parts)
     for part in sorted(all_parts, key="total".__eq__):  # at the end
-        rows.append([part, *(_optional(parts.get(part), _number) for parts in parts_of.values())])
+        rows.append([part, *(_optional(parts.get(part), number) for parts in parts_of.values())])
     return rows
 
 
@@ -138,7 +129,7 @@ def _cell(results: Results, name: str, measurement: str, show: Callable[[float],
     # The fraction of the peak says the same as the line above it.
     if advantage is None or name == next(iter(results.peers)) or measurement == "fraction_of_peak":
         return text
-    return f"{text} ({_ratio(advantage)})"
+    return f"{text} ({ratio(advantage)})"
 
 
 def _optional(value: float | None, show: Callable[[float], str]) -> str:
@@ -150,7 +141,7 @@ def _footnote(results: Results) -> str:
     versions = ", ".join(f"{peer.label} {peer.version}" for peer in results.peers.values())
     return (
         f"Medians over alternating rounds ({settings.rounds} of {settings.steps:,} steps); (2.0x) means that TinySAC "
-        f"is twice as good. A gradient step takes {_number(results.update_flops / 1e6)} MFLOP, the FMA peak is "
+        f"is twice as good. A gradient step takes {number(results.update_flops / 1e6)} MFLOP, the FMA peak is "
         f"{median(results.peak_flops) / 1e9:,.0f} GFLOP/s. {machine['cpu']}, {settings.threads} of "
         f"{machine['cores']} cores, {machine['compiler']}. {versions}."
     )

@@ -6,7 +6,7 @@ of machines drifts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,21 +23,33 @@ def n_measurements(names: list[str], n_rounds: int) -> int:
     return n_rounds + sum(len(_ONCE) + n_rounds * len(PEERS[name].measurements) for name in names)
 
 
-def run(results: Results, names: list[str], folder: Path, progress: Callable[[str], None]) -> None:
+def run(
+    results: Results,
+    names: list[str],
+    folder: Path,
+    progress: Callable[[str], None],
+    *,
+    peak: Callable[[], float] | None = None,
+    measurements: Sequence[str] | None = None,
+    kernels: Path | None = None,
+) -> None:
     """Measure.
 
     :param results: where everything goes
     :param names: of the peers; the first is the one the others are compared with
     :param folder: for temporary files
     :param progress: called before each measurement with what comes
+    :param peak: returns the floating-point operations per second that the cores used can do; by default compiled here
+    :param measurements: what to take in each round; by default all that a peer has
+    :param kernels: where compiled kernels are kept; by default nowhere
     :raises PeerError: when the first peer fails; others that fail are left out
     """
     with ExitStack() as stack:
-        peak = FmaPeak(folder, results.settings.threads)
+        peak = peak or FmaPeak(folder, results.settings.threads)
         processes: dict[str, PeerProcess] = {}
         for name in names:
             results.peers[name] = PeerResults(PEERS[name].label, PEERS[name].version())
-            processes[name] = stack.enter_context(PeerProcess(name, results.settings, folder / name))
+            processes[name] = stack.enter_context(PeerProcess(name, results.settings, folder / name, kernels))
 
         def ask(name: str, measurement: str, when: str = "") -> None:
             progress(f"{when}{PEERS[name].label}: {measurement.replace('_', ' ')}")
@@ -60,7 +72,7 @@ def run(results: Results, names: list[str], folder: Path, progress: Callable[[st
             # Nobody always comes right after the same neighbour.
             first = i % len(names)
             for name in (*names[first:], *names[:first]):
-                for measurement in PEERS[name].measurements:
+                for measurement in measurements or PEERS[name].measurements:
                     ask(name, measurement, when)
         for name in names:
             ask(name, "peak_memory")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,13 @@ class Settings:
     :param rounds: how often each peer has its turn
     :param steps: environment steps in a turn
     :param use_sde: whether to explore with state-dependent noise
+    :param env_kwargs: arguments of the environment
+    :param n_envs: environments that take their steps together
+    :param buffer_size: transitions that the replay buffer holds
+    :param fill_buffer: whether it is full of random transitions from the start
+    :param warm_up_steps: environment steps with training before anything is measured
+    :param updates_per_call: gradient steps in each call of ``train`` where that is measured alone
+    :param update_seconds: how long such calls are repeated in a turn
     """
 
     env: str
@@ -30,6 +38,13 @@ class Settings:
     rounds: int
     steps: int
     use_sde: bool = False
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    n_envs: int = 1
+    buffer_size: int = 1_000_000
+    fill_buffer: bool = False
+    warm_up_steps: int = 100
+    updates_per_call: int = 16
+    update_seconds: float = 1.0
 
     def to_json(self) -> str:
         """Return a text for :meth:`from_json`."""
