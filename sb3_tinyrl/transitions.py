@@ -16,6 +16,8 @@ from sb3_tinyrl._native.library import MAX_STEPS, ReplayBufferView
 #: Replay buffer arrays that the kernel reads in place; ``next_observations`` may be missing.
 BUFFER_ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
+_ELEMENTS_AT_ONCE = 2**20
+
 
 class StoredTransitions:
     """A replay buffer that the kernel samples where it lies.
@@ -142,10 +144,14 @@ def features(model: SAC, observations: PyTorchObs) -> th.Tensor:
 
 
 def _require_finite(array: npt.NDArray[np.generic], name: str) -> None:
-    finite = np.isfinite(array)
-    if not finite.all():
-        index = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise ValueError(
-            f"The replay buffer holds {array[index]} in {name} at index {index}; one such value would turn all "
-            "weights into NaN. Find the environment or file it came from and fill the buffer anew."
-        )
+    # Piece by piece: a mask of a whole replay buffer would be the most memory that a run takes.
+    n_rows = max(1, _ELEMENTS_AT_ONCE // max(1, array[:1].size))
+    for start in range(0, len(array), n_rows):
+        finite = np.isfinite(array[start : start + n_rows])
+        if not finite.all():
+            row, *others = (int(i) for i in np.argwhere(~finite)[0])
+            index = (start + row, *others)
+            raise ValueError(
+                f"The replay buffer holds {array[index]} in {name} at index {index}; one such value would turn all "
+                "weights into NaN. Find the environment or file it came from and fill the buffer anew."
+            )

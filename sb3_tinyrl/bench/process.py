@@ -71,6 +71,7 @@ class PeerProcess:
         except (OSError, subprocess.TimeoutExpired):
             self._process.kill()
             self._process.wait()
+        self._answers.close()
 
     def ask(self, measurement: str) -> Any:
         """Return the result of a method of the peer.

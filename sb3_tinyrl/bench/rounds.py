@@ -41,7 +41,7 @@ def run(
     :param progress: called before each measurement with what comes
     :param peak: returns the floating-point operations per second that the cores used can do; by default compiled here
     :param measurements: what to take in each round; by default all that a peer has
-    :param kernels: where compiled kernels are kept; by default nowhere
+    :param kernels: where compiled kernels are kept; by default in a folder of each peer, so that compiling is cold
     :raises PeerError: when the first peer fails; others that fail are left out
     """
     with ExitStack() as stack:

@@ -68,7 +68,7 @@ def _point_content(point: Point) -> dict[str, Any]:
 
 def print_tables(results: ScalingResults, console: Console) -> None:
     """Print a table for each axis, what is missing and what is missed."""
-    for name, points in results.points.items():
+    for name, points in results.measured().items():
         header, *rows = _rows(name, points, "[bold red]{}[/]")
         table = Table(header[0], box=box.SIMPLE)
         for value in header[1:]:
@@ -85,7 +85,7 @@ def print_tables(results: ScalingResults, console: Console) -> None:
 def write_markdown(results: ScalingResults, path: Path) -> None:
     """Write the same tables for the documentation."""
     blocks = []
-    for name, points in results.points.items():
+    for name, points in results.measured().items():
         header, *rows = _rows(name, points, "**{}**")
         blocks.append(markdown_table(header, rows))
     if lines := failures(results):
@@ -183,14 +183,15 @@ def draw(results: ScalingResults, path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    n_columns = min(_PANELS_IN_ROW, len(results.points))
-    n_rows = -(-len(results.points) // n_columns)
+    measured = results.measured()
+    n_columns = min(_PANELS_IN_ROW, len(measured))
+    n_rows = -(-len(measured) // n_columns)
     figure, panels = plt.subplots(
         n_rows, n_columns, figsize=(4.2 * n_columns, 0.6 + 3.4 * n_rows), layout="constrained", squeeze=False
     )
-    for axes, (name, points) in zip(panels.flat, results.points.items(), strict=False):
+    for axes, (name, points) in zip(panels.flat, measured.items(), strict=False):
         _draw_axis(axes, name, points)
-    for axes in panels.flat[len(results.points) :]:
+    for axes in panels.flat[len(measured) :]:
         axes.set_visible(False)
     panels.flat[0].legend(frameon=False, fontsize=8)
     threads = "1 thread" if results.threads == 1 else f"{results.threads} threads"
@@ -202,6 +203,8 @@ def draw(results: ScalingResults, path: Path) -> None:
 
 
 def _draw_axis(axes: Any, name: str, points: list[Point]) -> None:
+    from matplotlib.ticker import LogLocator
+
     values = [point.value for point in points]
     for peer in (THEIRS, OURS):
         costs = [point.cost(peer) for point in points]
@@ -222,6 +225,8 @@ def _draw_axis(axes: Any, name: str, points: list[Point]) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(values, [_short(value) for value in values])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(lambda cost, _: f"{cost:,.0f}")
     axes.minorticks_off()
     axes.margins(y=0.15)
     axes.spines[["top", "right"]].set_visible(False)

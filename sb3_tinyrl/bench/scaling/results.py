@@ -99,6 +99,10 @@ class ScalingResults:
     points: dict[str, list[Point]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
+    def measured(self) -> dict[str, list[Point]]:
+        """The axes of which there are points."""
+        return {axis: points for axis, points in self.points.items() if points}
+
     def all_points(self) -> list[Point]:
         """Those of all axes."""
         return [point for points in self.points.values() for point in points]

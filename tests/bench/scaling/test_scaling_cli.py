@@ -1,0 +1,124 @@
+"""``python -m sb3_tinyrl scaling`` from its arguments to its files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sb3_tinyrl.__main__ import main
+from sb3_tinyrl.bench.scaling.axes import AXES, Axis
+
+TINY = {"net_arch": (8, 8), "batch_size": 8, "buffer_size": 1000, "update_seconds": 0.01}
+TOO_MUCH = 10**14  # transitions, more than there are addresses
+
+
+def scaling(*arguments: object) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["sb3_tinyrl", "scaling", *map(str, arguments)])
+        return main()
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory) -> Path:
+    """A replay buffer that no machine has room for, then two points that work."""
+    output = tmp_path_factory.mktemp("my scaling") / "results"
+    axes: dict[str, Axis] = {
+        "replay": Axis("transitions", (TOO_MUCH, 500), lambda size: {**TINY, "buffer_size": size}),
+        "n-envs": Axis("environments", (2,), lambda n: {**TINY, "n_envs": n}, is_end_to_end=True),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, axis in axes.items():
+            patch.setitem(AXES, name, axis)
+        assert scaling("--axes", "replay,n-envs", "--threads", 1, "--rounds", 1, "--output", output) == 0
+    return output
+
+
+@pytest.fixture
+def content(output: Path) -> Any:
+    return json.loads((output / "scaling.json").read_text())
+
+
+def test_points_have_what_both_peers_measured(content: Any):
+    assert [point["value"] for point in content["points"]["replay"]] == [500]
+    for point in (*content["points"]["replay"], *content["points"]["n-envs"]):
+        for peer in ("tiny", "sb3"):
+            assert point["update_microseconds"][peer] > 0
+            assert 0 < point["fraction_of_peak"][peer] < 1
+            assert point["peers"][peer]["peak_memory"] > 10e6
+        assert point["update_advantage"] > 0
+    (n_envs,) = content["points"]["n-envs"]
+    assert min(n_envs["step_microseconds"].values()) > 0
+    assert content["points"]["replay"][0]["step_microseconds"] == {"tiny": None, "sb3": None}
+
+
+def test_point_that_fails_is_named_and_the_others_go_on(content: Any, output: Path):
+    ((title, reason),) = content["failures"].items()
+    assert title == f"replay {TOO_MUCH:,}"
+    assert "MemoryError" in reason
+    assert f"- replay {TOO_MUCH:,} is missing: " in (output / "scaling.md").read_text()
+
+
+def test_the_command_and_the_machine_are_named(content: Any, output: Path):
+    assert content["command"] == "python -m sb3_tinyrl scaling --axes replay,n-envs --threads 1 --rounds 1"
+    assert content["machine"]["cpu"]
+    assert content["command"] in (output / "scaling.md").read_text()
+    assert (output / "scaling.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_nothing_is_written_where_nothing_could_be_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setitem(AXES, "replay", Axis("transitions", (TOO_MUCH,), lambda size: {**TINY, "buffer_size": size}))
+    assert scaling("--axes", "replay", "--threads", 1, "--output", tmp_path / "results") == 1
+    error = capsys.readouterr().err
+    assert "error: no point could be measured: replay" in error
+    assert "MemoryError" in error
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--axes", "width,depth"], "there is no 'depth'; choose from width,batch,"),
+        (["--axes", ","], "none given; choose from width,batch,"),
+        (["--threads", "1000"], "ask for no more"),
+        (["--rounds", "0"], "expected at least 1"),
+    ],
+)
+def test_bad_arguments_are_explained(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+    try:
+        status = scaling(*arguments)
+    except SystemExit as error:  # from argparse
+        status = error.code
+    assert status in (1, 2)
+    assert message in capsys.readouterr().err
+
+
+def test_interrupt_ends_all_and_writes_nothing(tmp_path: Path):
+    temporary, output = tmp_path / "temporary", tmp_path / "results"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sb3_tinyrl", "scaling", "--axes", "width", "--output", output],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        start_new_session=True,  # as in a terminal: one group, which Ctrl-C reaches as a whole
+    )
+    try:
+        while not [*temporary.glob("*/width_32/sb3/log.txt")]:
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert error.splitlines()[-1] == "interrupted; nothing was written"
+    assert not output.exists()
+    assert not [*temporary.iterdir()]
