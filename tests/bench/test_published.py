@@ -5,6 +5,8 @@ import re
 import shlex
 from pathlib import Path
 
+from sb3_tinyrl.bench.scaling.axes import AXES
+
 ROOT = Path(__file__).parents[2]
 FIGURES = ROOT / "docs" / "_static"
 
@@ -17,6 +19,22 @@ def test_readme_has_the_table_of_the_documented_run():
     assert published[1].strip() == (FIGURES / "benchmark.md").read_text().strip(), (
         "copy docs/_static/benchmark.md between the two comments"
     )
+
+
+def test_scaling_is_of_the_documented_command():
+    folder, page = FIGURES / "scaling", (ROOT / "docs" / "guide" / "scaling.md").read_text()
+    assert "{include} ../_static/scaling/scaling.md" in page
+    assert "(../_static/scaling/scaling.png)" in page
+    results = json.loads((folder / "scaling.json").read_text())
+    words = shlex.split(results["command"])
+    assert words[:4] == ["python", "-m", "sb3_tinyrl", "scaling"]
+    assert words[words.index("--axes") + 1].split(",") == [*results["points"]] == [*AXES]
+    assert f"Command: `{results['command']}`." in (folder / "scaling.md").read_text()
+    for name, points in results["points"].items():
+        failed = {title for title in results["failures"] if title.startswith(f"{name} ")}
+        assert {f"{name} {point['value']:,}" for point in points} | failed == {
+            f"{name} {value:,}" for value in AXES[name].values
+        }
 
 
 def test_learning_curves_are_of_the_documented_commands():

@@ -45,7 +45,6 @@ def run(arguments: argparse.Namespace) -> int:
         results = _measure(arguments, console)
         if not results.all_points():
             raise UsageError("no point could be measured: " + "; ".join(report.failures(results)))
-        arguments.output.mkdir(parents=True, exist_ok=True)
     except (UsageError, KernelError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -57,12 +56,16 @@ def run(arguments: argparse.Namespace) -> int:
     report.write_markdown(results, arguments.output / "scaling.md")
     report.draw(results, arguments.output / "scaling.png")
     console.print(f"Wrote scaling.json, scaling.md and scaling.png to {arguments.output}")
+    if not results.is_complete:
+        print(f"interrupted after {len(results.all_points())} points", file=sys.stderr)
+        return 130
     return 0
 
 
 def _measure(arguments: argparse.Namespace, console: Console) -> ScalingResults:
     require_threads(arguments.threads)
     axes = _axes(arguments.axes)
+    arguments.output.mkdir(parents=True, exist_ok=True)  # before the minutes that its contents take
     options = {"--axes": ",".join(axes), "--threads": str(arguments.threads), "--rounds": str(arguments.rounds)}
     words = [part for item in options.items() for part in item]
     results = ScalingResults(
@@ -72,16 +75,20 @@ def _measure(arguments: argparse.Namespace, console: Console) -> ScalingResults:
         rounds=arguments.rounds,
         points={axis: [] for axis in axes},
     )
-    with (
-        progress_bar(console) as progress,
-        tempfile.TemporaryDirectory(prefix="sb3_tinyrl_scaling") as folder,
-    ):
-        task = progress.add_task("FMA peak: compile", total=sum(len(AXES[axis].values) for axis in axes))
-        sweep.run(
-            results,
-            Path(folder),
-            lambda n_done, coming: progress.update(task, completed=n_done, description=coming),
-        )
+    try:
+        with (
+            progress_bar(console) as progress,
+            tempfile.TemporaryDirectory(prefix="sb3_tinyrl_scaling") as folder,
+        ):
+            task = progress.add_task("FMA peak: compile", total=sum(len(AXES[axis].values) for axis in axes))
+            sweep.run(
+                results,
+                Path(folder),
+                lambda n_done, coming: progress.update(task, completed=n_done, description=coming),
+            )
+    except KeyboardInterrupt:
+        if not results.all_points():
+            raise
     return results
 
 

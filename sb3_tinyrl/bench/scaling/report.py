@@ -153,15 +153,13 @@ def failures(results: ScalingResults) -> list[str]:
 
 def _verdict(results: ScalingResults) -> str:
     points = results.all_points()
-    n_missing = sum(any(point.misses().values()) for point in points)
+    n_below = sum(any(point.misses().values()) for point in points)
     floors = (
         f"at least {LEAST_ADVANTAGE}x SB3, from width {FROM_WIDTH} up at least {LEAST_FRACTION_OF_PEAK:.0%} of the FMA "
         "peak, no more memory than SB3"
     )
-    what = (
-        f"{n_missing} of {len(points)} points miss a floor, marked (!)" if n_missing else "All points keep the floors"
-    )
-    return f"{what}: {floors}."
+    what = f"{n_below} of {len(points)} points miss a floor, marked (!)" if n_below else "All points keep the floors"
+    return f"{what}: {floors}.{'' if results.is_complete else ' Interrupted before the last point.'}"
 
 
 def _footnote(results: ScalingResults) -> str:

@@ -90,6 +90,7 @@ class ScalingResults:
     :param rounds: in which each peer had its turn at each point
     :param points: of each axis, by the axis' name
     :param failures: why a point is missing, by axis and value
+    :param is_complete: whether every point was tried
     """
 
     command: str
@@ -98,6 +99,7 @@ class ScalingResults:
     rounds: int
     points: dict[str, list[Point]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    is_complete: bool = False
 
     def measured(self) -> dict[str, list[Point]]:
         """The axes of which there are points."""

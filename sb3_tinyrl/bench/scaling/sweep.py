@@ -55,6 +55,7 @@ def run(results: ScalingResults, folder: Path, progress: Callable[[int, str], No
                 else:
                     points.append(point)
             n_done += 1
+    results.is_complete = True
 
 
 def _empty_results(settings: Settings) -> Results:

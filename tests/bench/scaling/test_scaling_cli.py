@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -26,16 +27,12 @@ def scaling(*arguments: object) -> int:
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory) -> Path:
-    """A replay buffer that no machine has room for, then two points that work."""
+    """A replay buffer that no machine has room for, then one that fits."""
     output = tmp_path_factory.mktemp("my scaling") / "results"
-    axes: dict[str, Axis] = {
-        "replay": Axis("transitions", (TOO_MUCH, 500), lambda size: {**TINY, "buffer_size": size}),
-        "n-envs": Axis("environments", (2,), lambda n: {**TINY, "n_envs": n}, is_end_to_end=True),
-    }
+    axis = Axis("transitions", (TOO_MUCH, 500), lambda size: {**TINY, "buffer_size": size}, is_end_to_end=True)
     with pytest.MonkeyPatch.context() as patch:
-        for name, axis in axes.items():
-            patch.setitem(AXES, name, axis)
-        assert scaling("--axes", "replay,n-envs", "--threads", 1, "--rounds", 1, "--output", output) == 0
+        patch.setitem(AXES, "replay", axis)
+        assert scaling("--axes", "replay", "--threads", 1, "--rounds", 2, "--output", output) == 0
     return output
 
 
@@ -45,16 +42,21 @@ def content(output: Path) -> Any:
 
 
 def test_points_have_what_both_peers_measured(content: Any):
-    assert [point["value"] for point in content["points"]["replay"]] == [500]
-    for point in (*content["points"]["replay"], *content["points"]["n-envs"]):
-        for peer in ("tiny", "sb3"):
-            assert point["update_microseconds"][peer] > 0
-            assert 0 < point["fraction_of_peak"][peer] < 1
-            assert point["peers"][peer]["peak_memory"] > 10e6
-        assert point["update_advantage"] > 0
-    (n_envs,) = content["points"]["n-envs"]
-    assert min(n_envs["step_microseconds"].values()) > 0
-    assert content["points"]["replay"][0]["step_microseconds"] == {"tiny": None, "sb3": None}
+    (point,) = content["points"]["replay"]
+    assert point["value"] == point["settings"]["buffer_size"] == 500
+    for peer in ("tiny", "sb3"):
+        rounds = point["peers"][peer]["rounds"]
+        assert [*rounds] == ["updates_per_second", "steps_per_second"]
+        for values in rounds.values():
+            assert len(values) == 2
+            assert min(values) > 0
+        assert point["update_microseconds"][peer] == pytest.approx(1e6 / median(rounds["updates_per_second"]))
+        assert point["step_microseconds"][peer] == pytest.approx(1e6 / median(rounds["steps_per_second"]))
+        assert 0 < point["fraction_of_peak"][peer] < 1
+        assert point["peers"][peer]["peak_memory"] > 10e6
+    for advantage, measurement in (("update_advantage", "updates_per_second"), ("step_advantage", "steps_per_second")):
+        ours, theirs = (point["peers"][peer]["rounds"][measurement] for peer in ("tiny", "sb3"))
+        assert point[advantage] == pytest.approx(median([a / b for a, b in zip(ours, theirs, strict=True)]))
 
 
 def test_point_that_fails_is_named_and_the_others_go_on(content: Any, output: Path):
@@ -65,7 +67,7 @@ def test_point_that_fails_is_named_and_the_others_go_on(content: Any, output: Pa
 
 
 def test_the_command_and_the_machine_are_named(content: Any, output: Path):
-    assert content["command"] == "python -m sb3_tinyrl scaling --axes replay,n-envs --threads 1 --rounds 1"
+    assert content["command"] == "python -m sb3_tinyrl scaling --axes replay --threads 1 --rounds 2"
     assert content["machine"]["cpu"]
     assert content["command"] in (output / "scaling.md").read_text()
     assert (output / "scaling.png").read_bytes().startswith(b"\x89PNG")
@@ -79,7 +81,15 @@ def test_nothing_is_written_where_nothing_could_be_measured(
     error = capsys.readouterr().err
     assert "error: no point could be measured: replay" in error
     assert "MemoryError" in error
-    assert not (tmp_path / "results").exists()
+    assert not [*(tmp_path / "results").iterdir()]
+
+
+def test_output_that_is_no_folder_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "file").touch()
+    assert scaling("--output", tmp_path / "file" / "results") == 1
+    assert "error: [Errno 20] Not a directory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -120,5 +130,5 @@ def test_interrupt_ends_all_and_writes_nothing(tmp_path: Path):
         process.kill()
     assert process.returncode == 130
     assert error.splitlines()[-1] == "interrupted; nothing was written"
-    assert not output.exists()
+    assert not [*output.iterdir()]
     assert not [*temporary.iterdir()]

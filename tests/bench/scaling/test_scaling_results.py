@@ -40,6 +40,7 @@ def make_results(**points: list[Point]) -> ScalingResults:
         threads=2,
         rounds=3,
         points={name.replace("_", "-"): list_ for name, list_ in points.items()},
+        is_complete=True,
     )
 
 
@@ -138,6 +139,15 @@ def test_nothing_missed():
     console = Console(record=True, width=200)
     report.print_tables(make_results(width=[make_point("width", 64)]), console)
     assert "All points keep the floors: at least 2.5x SB3" in console.export_text()
+
+
+def test_an_interrupted_run_says_so(tmp_path: Path):
+    results = make_results(width=[make_point("width", 64)])
+    report.write_markdown(results, tmp_path / "complete.md")
+    results.is_complete = False
+    report.write_markdown(results, tmp_path / "interrupted.md")
+    assert "Interrupted before the last point." not in (tmp_path / "complete.md").read_text()
+    assert "Interrupted before the last point." in (tmp_path / "interrupted.md").read_text()
 
 
 def test_json_is_complete(tmp_path: Path):
