@@ -3,6 +3,7 @@
 
 #include <rl_tools/operations/cpu.h>
 
+#include <rl_tools/containers/panel/panel.h>
 #include <rl_tools/utils/thread_pool/thread_pool.h>
 
 namespace rl_tools::devices {
@@ -10,6 +11,13 @@ namespace rl_tools::devices {
     struct CPU_SIMD : CPU<T_SPEC> {
         utils::ThreadPool thread_pool;
         explicit CPU_SIMD(unsigned n_threads) : thread_pool(n_threads) {}
+
+        // How a batch is cut into panels, and whether products read transposed copies of their operands.
+        template <typename T, std::size_t BATCH_SIZE>
+        struct PANEL {
+            static constexpr std::size_t SIZE = panel::SIZE<T>;
+            static constexpr bool HAS_TRANSPOSES = true;
+        };
     };
     using DefaultCPU_SIMD = CPU_SIMD<DefaultCPUSpecification>;
 }

@@ -91,6 +91,7 @@ class KernelSpec:
     :param scalar_type: data type of the networks
     :param use_sde: whether actions are explored with state-dependent noise (gSDE)
     :param observation_divisor: what observations are divided by, 255 for images
+    :param use_blas: whether a BLAS computes the matrix products, rather than code made for these sizes
     :raises TypeError: when a size is no integer, or the layers are no tuple
     :raises ValueError: when a size is below 1, or there is no such data type
     """
@@ -113,6 +114,7 @@ class KernelSpec:
     scalar_type: str = "float32"
     use_sde: bool = False
     observation_divisor: int = 1
+    use_blas: bool = False
 
     def __post_init__(self) -> None:
         for name in ("observation_dim", "action_dim", "n_critics", "batch_size", "observation_divisor"):
@@ -152,6 +154,7 @@ namespace rl_tools::kernel_spec {{
     using CRITIC_LAYERS = std::index_sequence<{", ".join(map(str, self.critic_layers))}>;
     constexpr bool USE_SDE = {str(self.use_sde).lower()};
     constexpr TI OBSERVATION_DIVISOR = {self.observation_divisor};
+    constexpr bool USE_BLAS = {str(self.use_blas).lower()};
 }}
 """
 

@@ -1,14 +1,16 @@
 #pragma once
-// Batches as panels: `[panel][feature][sample]`, with as many samples in a panel as fill one cache line.
+// Batches as panels: `[panel][feature][sample]`. How many samples a panel has is the device's choice (its `PANEL`), a
+// multiple of what fills a cache line.
 //
-// A layer of one panel stays in the first-level cache, products read torch's row-major weights without
-// packing them, and each operation on a feature is a whole number of vectors.
+// Our own products want exactly one cache line: a layer of one panel stays in the first-level cache, they read torch's
+// row-major weights without packing them, and each operation on a feature is a whole number of vectors.
 
 #include <rl_tools/utils/simd/vector.h>
 
 namespace rl_tools::panel {
     inline constexpr std::size_t ALIGNMENT = 64;
 
+    // Samples in a cache line.
     template <typename T>
     inline constexpr std::size_t SIZE = ALIGNMENT / sizeof(T);
 
@@ -40,10 +42,7 @@ namespace rl_tools::panel {
         static constexpr std::size_t N_HIGH = ROWS % N_TILES;
     };
 
-    template <std::size_t BATCH_SIZE, typename T>
-    inline constexpr std::size_t N_PANELS = n_blocks(BATCH_SIZE, SIZE<T>);
-
-    // One row of a register tile: the samples of one feature.
+    // One row of a register tile: samples of one feature that fill a cache line.
     template <typename T>
     struct Line {
         utils::simd::Vector<T> vectors[VECTORS<T>];

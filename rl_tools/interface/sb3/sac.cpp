@@ -17,9 +17,13 @@ namespace rlt = rl_tools;
 namespace sac = rl_tools::rl::algorithms::sb3_sac;
 namespace spec = rl_tools::kernel_spec;
 
-using SPEC = sac::Specification<spec::T, spec::OBSERVATION, spec::OBSERVATION_DIM, spec::ACTION_DIM, spec::N_CRITICS,
-                                spec::BATCH_SIZE, spec::ACTIVATION, spec::ACTOR_LAYERS, spec::CRITIC_LAYERS,
-                                spec::USE_SDE, spec::OBSERVATION_DIVISOR>;
+using DEVICE_SPEC =
+    rlt::devices::cpu::Specification<rlt::devices::math::CPU, rlt::devices::random::CPU, rlt::devices::logging::CPU>;
+using DEVICE =
+    std::conditional_t<spec::USE_BLAS, rlt::devices::CPU_SIMD_BLAS<DEVICE_SPEC>, rlt::devices::CPU_SIMD<DEVICE_SPEC>>;
+using SPEC = sac::Specification<spec::T, DEVICE, spec::OBSERVATION, spec::OBSERVATION_DIM, spec::ACTION_DIM,
+                                spec::N_CRITICS, spec::BATCH_SIZE, spec::ACTIVATION, spec::ACTOR_LAYERS,
+                                spec::CRITIC_LAYERS, spec::USE_SDE, spec::OBSERVATION_DIVISOR>;
 using T = SPEC::T;
 using Parameter = rlt::nn::optimizers::torch_adam::Parameter<T>;
 using ReplayBuffer = rlt::rl::components::SB3ReplayBuffer<SPEC::OBSERVATION>;
@@ -27,6 +31,15 @@ using StateDependentNoise = sac::distributions::StateDependentNoiseParameters<T>
 using Engine = rlt::random::philox::Engine;
 
 namespace {
+    template <typename DEVICE>
+    DEVICE make_device(unsigned n_threads, [[maybe_unused]] const rlt::utils::blas::Library* blas) {
+        if constexpr (spec::USE_BLAS) {
+            return DEVICE(n_threads, *blas);
+        } else {
+            return DEVICE(n_threads);
+        }
+    }
+
     template <typename NETWORK>
     void bind(rlt::nn_models::panel_mlp::Parameters<NETWORK>& network, const Parameter*& next) {
         for (std::size_t i = 0; i < NETWORK::N_TRAINED_LAYERS; i++) {
@@ -37,16 +50,14 @@ namespace {
 }
 
 struct Kernel {
-    explicit Kernel(unsigned n_threads)
-        : device(n_threads),
+    Kernel(unsigned n_threads, const rlt::utils::blas::Library* blas)
+        : device(make_device<DEVICE>(n_threads, blas)),
           workspace(std::make_unique<sac::Workspace<SPEC>>()),
           scratch(std::make_unique<sac::Scratch<SPEC>[]>(n_threads)) {
         sac::initialise(networks, *workspace);
     }
 
-    rlt::devices::CPU_SIMD<rlt::devices::cpu::Specification<rlt::devices::math::CPU, rlt::devices::random::CPU,
-                                                            rlt::devices::logging::CPU>>
-        device;
+    DEVICE device;
     sac::ActorCritic<SPEC> networks{};
     sac::ActionSpace<SPEC::ACTION_DIM> action_space{};
     rlt::nn_models::panel_mlp::Activations<SPEC::ACTOR, 1> acting{};
@@ -56,13 +67,13 @@ struct Kernel {
 
 // To be raised with every change of the functions and structures below; ABI_VERSION in library.py is its twin.
 RL_TOOLS_EXPORT std::uint32_t sb3_sac_abi_version() {
-    return 5;
+    return 6;
 }
 
-// Null where memory or threads are not to be had.
-RL_TOOLS_EXPORT Kernel* sb3_sac_create(std::uint32_t n_threads) {
+// Null where memory or threads are not to be had. `blas` is read by kernels that were compiled for a BLAS.
+RL_TOOLS_EXPORT Kernel* sb3_sac_create(std::uint32_t n_threads, const rlt::utils::blas::Library* blas) {
     try {
-        return new Kernel(n_threads);
+        return new Kernel(n_threads, blas);
     } catch (const std::exception&) {
         return nullptr;
     }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <rl_tools/nn/layers/panel_dense/operations_cpu_simd.h>
+#include <rl_tools/nn/layers/panel_dense/operations_cpu_mux.h>
 #include <rl_tools/nn/optimizers/torch_adam/operations_cpu_simd.h>
 #include <rl_tools/nn/torch_activation/operations_cpu_simd.h>
 #include <rl_tools/nn_models/panel_mlp/panel_mlp.h>
@@ -30,12 +30,13 @@ namespace rl_tools::nn_models::panel_mlp {
     constexpr bool HAS_ACTIVATION_PASS =
         !SPEC::is_head(LAYER) && !torch_activation::is_differentiated_by_value(SPEC::ACTIVATION::FUNCTION);
 
-    template <std::size_t LAYER, bool KEEP_DERIVATIVES, typename SPEC, std::size_t N_PANELS>
-    void forward_layer(const Parameters<SPEC>& parameters, Activations<SPEC, N_PANELS>& activations, std::size_t p) {
-        constexpr std::size_t OUT = SPEC::output_dim(LAYER), SIZE = panel::SIZE<typename SPEC::T>;
+    template <std::size_t LAYER, bool KEEP_DERIVATIVES, typename DEVICE, typename SPEC, std::size_t N_PANELS>
+    void forward_layer(DEVICE& device, const Parameters<SPEC>& parameters, Activations<SPEC, N_PANELS>& activations,
+                       std::size_t p) {
+        constexpr std::size_t OUT = SPEC::output_dim(LAYER), SIZE = SPEC::SIZE;
         auto* output = activations.template layer_output<LAYER>(p);
-        dense::forward<SPEC::input_dim(LAYER), OUT, FUSED_ACTIVATION<LAYER, SPEC>>(
-            parameters.layers[LAYER].weights.value, parameters.layers[LAYER].biases.value,
+        dense::forward<SPEC::input_dim(LAYER), OUT, SIZE, FUSED_ACTIVATION<LAYER, SPEC>>(
+            device, parameters.layers[LAYER].weights.value, parameters.layers[LAYER].biases.value,
             activations.template layer_input<LAYER>(p), output);
         if constexpr (HAS_ACTIVATION_PASS<LAYER, SPEC> && KEEP_DERIVATIVES) {
             torch_activation::activate<typename SPEC::ACTIVATION>(
@@ -45,24 +46,24 @@ namespace rl_tools::nn_models::panel_mlp {
         }
     }
 
-    template <bool KEEP_DERIVATIVES, typename SPEC, std::size_t N_PANELS, std::size_t... LAYER>
-    void forward(const Parameters<SPEC>& parameters, Activations<SPEC, N_PANELS>& activations, std::size_t p,
-                 std::index_sequence<LAYER...>) {
-        (forward_layer<LAYER, KEEP_DERIVATIVES>(parameters, activations, p), ...);
+    template <bool KEEP_DERIVATIVES, typename DEVICE, typename SPEC, std::size_t N_PANELS, std::size_t... LAYER>
+    void forward(DEVICE& device, const Parameters<SPEC>& parameters, Activations<SPEC, N_PANELS>& activations,
+                 std::size_t p, std::index_sequence<LAYER...>) {
+        (forward_layer<LAYER, KEEP_DERIVATIVES>(device, parameters, activations, p), ...);
     }
 
     // output[OUTPUT_DIM][:] of panel `p` from input[INPUT_DIM][:], keeping what the backward pass needs.
-    template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS>
-    void forward(devices::CPU_SIMD<DEVICE_SPEC>&, const Parameters<SPEC>& parameters,
-                 Activations<SPEC, N_PANELS>& activations, std::size_t p) {
-        forward<true>(parameters, activations, p, std::make_index_sequence<SPEC::N_LAYERS>{});
+    template <typename DEVICE, typename SPEC, std::size_t N_PANELS>
+    void forward(DEVICE& device, const Parameters<SPEC>& parameters, Activations<SPEC, N_PANELS>& activations,
+                 std::size_t p) {
+        forward<true>(device, parameters, activations, p, std::make_index_sequence<SPEC::N_LAYERS>{});
     }
 
     // The same where no backward pass follows.
-    template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS>
-    void evaluate(devices::CPU_SIMD<DEVICE_SPEC>&, const Parameters<SPEC>& parameters,
-                  Activations<SPEC, N_PANELS>& activations, std::size_t p) {
-        forward<false>(parameters, activations, p, std::make_index_sequence<SPEC::N_LAYERS>{});
+    template <typename DEVICE, typename SPEC, std::size_t N_PANELS>
+    void evaluate(DEVICE& device, const Parameters<SPEC>& parameters, Activations<SPEC, N_PANELS>& activations,
+                  std::size_t p) {
+        forward<false>(device, parameters, activations, p, std::make_index_sequence<SPEC::N_LAYERS>{});
     }
 
     template <std::size_t LAYER, typename SPEC>
@@ -101,67 +102,106 @@ namespace rl_tools::nn_models::panel_mlp {
          ...);
     }
 
-    // To be called after `forward`, while the panel is still in the cache.
+    // To be called after `forward`, while the panel is still in the cache. Nothing for devices without transposes.
     template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS>
     void transpose_inputs(devices::CPU_SIMD<DEVICE_SPEC>&, Activations<SPEC, N_PANELS>& activations, std::size_t p,
                           TransposedInputs<SPEC, N_PANELS>& transposed) {
-        transpose_inputs(activations, p, transposed, std::make_index_sequence<SPEC::N_HIDDEN>{});
+        constexpr std::size_t N_TRANSPOSED = SPEC::HAS_TRANSPOSES ? SPEC::N_HIDDEN : 0;
+        transpose_inputs(activations, p, transposed, std::make_index_sequence<N_TRANSPOSED>{});
     }
 
     // A type of its own rather than a lambda, so that layers of equal shape share their code.
     template <typename T>
     struct NoOtherGradient {
-        RL_TOOLS_INLINE panel::Line<T> operator()(std::size_t) const { return dense::constant_line(T{0}); }
+        RL_TOOLS_INLINE panel::Line<T> operator()(std::size_t, std::size_t) const { return dense::constant_line(T{0}); }
     };
 
-    template <std::size_t LAYER, typename SPEC, std::size_t N_PANELS, std::size_t N_GRADIENT_PANELS,
+    // d_x of a hidden layer or of all heads at once: their gradients lie one behind the other, as do their rows of W^T.
+    // `below` is what made x, as the backward pass knows it.
+    template <std::size_t LAYER, torch_activation::Function F_BELOW, typename DEVICE_SPEC, typename SPEC, typename T,
               typename OTHER_GRADIENT>
-    void backward_layer(TransposedWeights<SPEC>& transposed, Activations<SPEC, N_PANELS>& activations, std::size_t p,
+    void backward_input(devices::CPU_SIMD<DEVICE_SPEC>&, const Parameters<SPEC>&, TransposedWeights<SPEC>& transposed,
+                        const T* d_y, const T* below, T* d_x, OTHER_GRADIENT other_gradient) {
+        using TRANSPOSED = TransposedWeights<SPEC>;
+        constexpr std::size_t D_Y_DIM = SPEC::is_head(LAYER) ? SPEC::OUTPUT_DIM : SPEC::output_dim(LAYER);
+        dense::backward_input<TRANSPOSED::n_columns(LAYER), D_Y_DIM, TRANSPOSED::row_dim(LAYER), F_BELOW>(
+            transposed.template layer<LAYER>(), d_y, below, d_x, other_gradient);
+    }
+
+    // The same with a BLAS, which reads W itself.
+    template <std::size_t LAYER, torch_activation::Function F_BELOW, typename DEVICE_SPEC, typename SPEC, typename T,
+              typename OTHER_GRADIENT>
+    void backward_input(devices::CPU_SIMD_BLAS<DEVICE_SPEC>& device, const Parameters<SPEC>& parameters,
+                        TransposedWeights<SPEC>&, const T* d_y, [[maybe_unused]] const T* below, T* d_x,
+                        [[maybe_unused]] OTHER_GRADIENT other_gradient) {
+        constexpr std::size_t IN = SPEC::input_dim(LAYER), OUT = SPEC::output_dim(LAYER), SIZE = SPEC::SIZE;
+        constexpr std::size_t FIRST = TransposedWeights<SPEC>::first_column(LAYER), N_COLUMNS = IN - FIRST;
+        constexpr bool HAS_OTHER_GRADIENT = !std::is_same_v<OTHER_GRADIENT, NoOtherGradient<T>>;
+        if constexpr (HAS_OTHER_GRADIENT) {
+            for (std::size_t row = 0; row < N_COLUMNS; row++) {
+                for (std::size_t lane = 0; lane < SIZE; lane += panel::SIZE<T>) {
+                    panel::store_line(d_x + row * SIZE + lane, other_gradient(row, lane));
+                }
+            }
+        }
+        constexpr std::size_t N_LAYERS = SPEC::is_head(LAYER) ? SPEC::N_HEADS : 1;
+        for (std::size_t i = 0; i < N_LAYERS; i++) {
+            dense::backward_input<IN, N_COLUMNS, OUT, SIZE>(device, parameters.layers[LAYER + i].weights.value + FIRST,
+                                                            d_y + i * OUT * SIZE, T(HAS_OTHER_GRADIENT || i > 0), d_x);
+        }
+        if constexpr (F_BELOW != torch_activation::Function::IDENTITY) {
+            dense::backward_activation<F_BELOW>(below, d_x, N_COLUMNS * SIZE);
+        }
+    }
+
+    template <std::size_t LAYER, typename DEVICE, typename SPEC, std::size_t N_PANELS, std::size_t N_GRADIENT_PANELS,
+              typename OTHER_GRADIENT>
+    void backward_layer(DEVICE& device, const Parameters<SPEC>& parameters, TransposedWeights<SPEC>& transposed,
+                        Activations<SPEC, N_PANELS>& activations, std::size_t p,
                         Gradients<SPEC, N_GRADIENT_PANELS>& gradients, std::size_t gradient_p,
                         [[maybe_unused]] OTHER_GRADIENT other_gradient) {
         using TRANSPOSED = TransposedWeights<SPEC>;
-        constexpr std::size_t FIRST = TRANSPOSED::first_column(LAYER);
-        constexpr std::size_t N_COLUMNS = TRANSPOSED::n_columns(LAYER);
-        constexpr std::size_t D_Y_DIM = SPEC::is_head(LAYER) ? SPEC::OUTPUT_DIM : SPEC::output_dim(LAYER);
         constexpr bool READS_INPUT = LAYER == 0 || SPEC::N_HIDDEN == 0;
-        if constexpr (N_COLUMNS > 0) {
-            // All heads at once: their gradients lie one behind the other, as do their rows of W^T.
-            const auto* d_y = gradients.template layer_output<LAYER>(gradient_p);
-            auto* d_x = gradients.template layer_input<LAYER>(gradient_p) + FIRST * panel::SIZE<typename SPEC::T>;
+        if constexpr (TRANSPOSED::n_columns(LAYER) > 0) {
+            const typename SPEC::T* d_y = gradients.template layer_output<LAYER>(gradient_p);
+            auto* d_x =
+                gradients.template layer_input<LAYER>(gradient_p) + TRANSPOSED::first_column(LAYER) * SPEC::SIZE;
+            const typename SPEC::T* below;
             if constexpr (READS_INPUT) {
-                dense::backward_input<N_COLUMNS, D_Y_DIM, TRANSPOSED::row_dim(LAYER),
-                                      torch_activation::Function::IDENTITY>(transposed.template layer<LAYER>(), d_y,
-                                                                            activations.template layer_input<LAYER>(p),
+                below = activations.template layer_input<LAYER>(p);
+                backward_input<LAYER, torch_activation::Function::IDENTITY>(device, parameters, transposed, d_y, below,
                                                                             d_x, other_gradient);
             } else {
-                dense::backward_input<N_COLUMNS, D_Y_DIM, TRANSPOSED::row_dim(LAYER), SPEC::ACTIVATION::FUNCTION>(
-                    transposed.template layer<LAYER>(), d_y, activations.template layer_derivative<LAYER - 1>(p), d_x,
-                    other_gradient);
+                below = activations.template layer_derivative<LAYER - 1>(p);
+                backward_input<LAYER, SPEC::ACTIVATION::FUNCTION>(device, parameters, transposed, d_y, below, d_x,
+                                                                  other_gradient);
             }
         }
         if constexpr (!READS_INPUT) {
-            backward_layer<LAYER - 1>(transposed, activations, p, gradients, gradient_p,
+            backward_layer<LAYER - 1>(device, parameters, transposed, activations, p, gradients, gradient_p,
                                       NoOtherGradient<typename SPEC::T>{});
         }
     }
 
     // The gradients of panel `p` with respect to all hidden layers and to the last INPUT_GRADIENT_DIM inputs,
     // from that with respect to the output. `gradient_p` is the panel of `gradients` they are kept in.
-    // `other_gradient(feature)` is what the features that the heads read receive from elsewhere.
-    template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS, std::size_t N_GRADIENT_PANELS,
+    // `other_gradient(feature, first_sample)` is what the features that the heads read receive from elsewhere, a line
+    // of samples at a time.
+    template <typename DEVICE, typename SPEC, std::size_t N_PANELS, std::size_t N_GRADIENT_PANELS,
               typename OTHER_GRADIENT = NoOtherGradient<typename SPEC::T>>
-    void backward(devices::CPU_SIMD<DEVICE_SPEC>&, TransposedWeights<SPEC>& transposed,
+    void backward(DEVICE& device, const Parameters<SPEC>& parameters, TransposedWeights<SPEC>& transposed,
                   Activations<SPEC, N_PANELS>& activations, std::size_t p,
                   Gradients<SPEC, N_GRADIENT_PANELS>& gradients, std::size_t gradient_p,
                   OTHER_GRADIENT other_gradient = {}) {
-        backward_layer<SPEC::N_HIDDEN>(transposed, activations, p, gradients, gradient_p, other_gradient);
+        backward_layer<SPEC::N_HIDDEN>(device, parameters, transposed, activations, p, gradients, gradient_p,
+                                       other_gradient);
     }
 
     template <std::size_t LAYER, typename SPEC, std::size_t N_PANELS>
     void gather_layer(Activations<SPEC, N_PANELS>& source, const std::uint32_t* samples, std::size_t n_samples,
                       Activations<SPEC, 1>& target) {
         using T = typename SPEC::T;
-        constexpr std::size_t SIZE = panel::SIZE<T>;
+        constexpr std::size_t SIZE = SPEC::SIZE;
         const T* lanes[SIZE];
         for (std::size_t lane = 0; lane < SIZE; lane++) {
             const std::uint32_t sample = samples[lane < n_samples ? lane : 0];
@@ -194,7 +234,7 @@ namespace rl_tools::nn_models::panel_mlp {
     void transpose_layer(const Parameters<SPEC>& parameters, TransposedWeights<SPEC>& transposed, std::size_t first_row,
                          std::size_t end_row) {
         using TRANSPOSED = TransposedWeights<SPEC>;
-        if constexpr (TRANSPOSED::n_columns(LAYER) > 0) {
+        if constexpr (SPEC::HAS_TRANSPOSES && TRANSPOSED::n_columns(LAYER) > 0) {
             dense::transpose_weights<SPEC::input_dim(LAYER), TRANSPOSED::first_column(LAYER),
                                      TRANSPOSED::row_dim(LAYER), !SPEC::is_head(LAYER)>(
                 parameters.layers[LAYER].weights.value, first_row, end_row, transposed.template layer<LAYER>());
@@ -218,7 +258,7 @@ namespace rl_tools::nn_models::panel_mlp {
     // columns, as a row's weights and moments lie one behind the other.
     template <typename SPEC>
     constexpr std::size_t n_update_tasks(std::size_t layer) {
-        return SPEC::is_head(layer) ? 1 : panel::n_blocks(SPEC::output_dim(layer), panel::SIZE<typename SPEC::T>);
+        return SPEC::is_head(layer) ? 1 : panel::n_blocks(SPEC::output_dim(layer), SPEC::SIZE);
     }
     template <typename SPEC>
     constexpr std::size_t n_update_tasks() {
@@ -245,25 +285,42 @@ namespace rl_tools::nn_models::panel_mlp {
         }
     };
 
-    template <std::size_t LAYER, std::size_t ROWS, typename SPEC, std::size_t N_PANELS>
-    void update_rows(const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters, Parameters<SPEC>* target,
-                     TransposedWeights<SPEC>& transposed_weights, Activations<SPEC, N_PANELS>& activations,
-                     TransposedInputs<SPEC, N_PANELS>& transposed_inputs, Gradients<SPEC, N_PANELS>& gradients,
-                     UpdateScratch<SPEC>& scratch, std::size_t first_row) {
+    // d_W of some rows of a hidden layer; `first_row` selects those of d_y.
+    template <std::size_t LAYER, std::size_t ROWS, typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS,
+              typename T>
+    void weight_gradient(devices::CPU_SIMD<DEVICE_SPEC>&, Activations<SPEC, N_PANELS>&,
+                         TransposedInputs<SPEC, N_PANELS>& transposed_inputs, const T* d_y, T* d_weights) {
+        dense::weight_gradient<SPEC::input_dim(LAYER), ROWS, SPEC::output_dim(LAYER), N_PANELS>(
+            d_y, transposed_inputs.template layer<LAYER>(), d_weights);
+    }
+
+    // The same with a BLAS, which reads x itself.
+    template <std::size_t LAYER, std::size_t ROWS, typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS,
+              typename T>
+    void weight_gradient(devices::CPU_SIMD_BLAS<DEVICE_SPEC>& device, Activations<SPEC, N_PANELS>& activations,
+                         TransposedInputs<SPEC, N_PANELS>&, const T* d_y, T* d_weights) {
+        dense::weight_gradient<SPEC::input_dim(LAYER), ROWS, SPEC::output_dim(LAYER), N_PANELS, SPEC::SIZE>(
+            device, d_y, activations.template layer_input<LAYER>(0), d_weights);
+    }
+
+    template <std::size_t LAYER, std::size_t ROWS, typename DEVICE, typename SPEC, std::size_t N_PANELS>
+    void update_rows(DEVICE& device, const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters,
+                     Parameters<SPEC>* target, TransposedWeights<SPEC>& transposed_weights,
+                     Activations<SPEC, N_PANELS>& activations, TransposedInputs<SPEC, N_PANELS>& transposed_inputs,
+                     Gradients<SPEC, N_PANELS>& gradients, UpdateScratch<SPEC>& scratch, std::size_t first_row) {
         constexpr std::size_t IN = SPEC::input_dim(LAYER);
         constexpr std::size_t D_Y_DIM = SPEC::is_head(LAYER) ? SPEC::OUTPUT_DIM : SPEC::output_dim(LAYER);
-        const auto* d_y = gradients.template layer_output<LAYER>(0) + first_row * panel::SIZE<typename SPEC::T>;
+        const typename SPEC::T* d_y = gradients.template layer_output<LAYER>(0) + first_row * SPEC::SIZE;
         auto& layer = parameters.layers[LAYER];
         auto* target_layer = target ? &target->layers[LAYER] : nullptr;
 
         if constexpr (SPEC::is_head(LAYER)) {
-            dense::weight_gradient_of_few_rows<IN, ROWS, D_Y_DIM, N_PANELS>(
+            dense::weight_gradient_of_few_rows<IN, ROWS, D_Y_DIM, N_PANELS, SPEC::SIZE>(
                 d_y, activations.template layer_input<LAYER>(0), scratch.weights, SameInput{});
         } else {
-            dense::weight_gradient<IN, ROWS, D_Y_DIM, N_PANELS>(d_y, transposed_inputs.template layer<LAYER>(),
-                                                                scratch.weights);
+            weight_gradient<LAYER, ROWS>(device, activations, transposed_inputs, d_y, scratch.weights);
         }
-        dense::bias_gradient<ROWS, D_Y_DIM, N_PANELS>(d_y, scratch.biases);
+        dense::bias_gradient<ROWS, D_Y_DIM, N_PANELS, SPEC::SIZE>(d_y, scratch.biases);
         apply(rule, scratch.weights, layer.weights, target ? &target_layer->weights : nullptr, first_row * IN,
               ROWS * IN);
         apply(rule, scratch.biases, layer.biases, target ? &target_layer->biases : nullptr, first_row, ROWS);
@@ -272,30 +329,30 @@ namespace rl_tools::nn_models::panel_mlp {
         }
     }
 
-    template <std::size_t LAYER, typename SPEC, typename... ARGUMENTS>
-    void update_layer(const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters, std::size_t block,
-                      ARGUMENTS&... arguments) {
-        constexpr std::size_t OUT = SPEC::output_dim(LAYER), SIZE = panel::SIZE<typename SPEC::T>;
+    template <std::size_t LAYER, typename DEVICE, typename SPEC, typename... ARGUMENTS>
+    void update_layer(DEVICE& device, const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters,
+                      std::size_t block, ARGUMENTS&... arguments) {
+        constexpr std::size_t OUT = SPEC::output_dim(LAYER), SIZE = SPEC::SIZE;
         if constexpr (SPEC::is_head(LAYER)) {
-            update_rows<LAYER, OUT>(rule, parameters, arguments..., 0);
+            update_rows<LAYER, OUT>(device, rule, parameters, arguments..., 0);
         } else {
             if (OUT >= SIZE && block < OUT / SIZE) {
-                update_rows<LAYER, (OUT < SIZE ? OUT : SIZE)>(rule, parameters, arguments..., block * SIZE);
+                update_rows<LAYER, (OUT < SIZE ? OUT : SIZE)>(device, rule, parameters, arguments..., block * SIZE);
             }
             if constexpr (OUT % SIZE != 0) {
                 if (block == OUT / SIZE) {
-                    update_rows<LAYER, OUT % SIZE>(rule, parameters, arguments..., block * SIZE);
+                    update_rows<LAYER, OUT % SIZE>(device, rule, parameters, arguments..., block * SIZE);
                 }
             }
         }
     }
 
-    template <std::size_t... LAYER, typename SPEC, typename... ARGUMENTS>
-    void update(std::index_sequence<LAYER...>, const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters,
-                std::size_t task, ARGUMENTS&... arguments) {
+    template <std::size_t... LAYER, typename DEVICE, typename SPEC, typename... ARGUMENTS>
+    void update(std::index_sequence<LAYER...>, DEVICE& device, const UpdateRule<typename SPEC::T>& rule,
+                Parameters<SPEC>& parameters, std::size_t task, ARGUMENTS&... arguments) {
         std::size_t first = 0;
         ((task >= first && task < first + n_update_tasks<SPEC>(LAYER)
-              ? update_layer<LAYER>(rule, parameters, task - first, arguments...)
+              ? update_layer<LAYER>(device, rule, parameters, task - first, arguments...)
               : void(),
           first += n_update_tasks<SPEC>(LAYER)),
          ...);
@@ -303,13 +360,13 @@ namespace rl_tools::nn_models::panel_mlp {
 
     // One task of the step: the gradient of some rows, summed over the batch in a fixed order by one thread, and what
     // follows from it while it is in the cache: Adam, the target network (null without one), W^T.
-    template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS>
-    void update(devices::CPU_SIMD<DEVICE_SPEC>&, const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters,
+    template <typename DEVICE, typename SPEC, std::size_t N_PANELS>
+    void update(DEVICE& device, const UpdateRule<typename SPEC::T>& rule, Parameters<SPEC>& parameters,
                 Parameters<SPEC>* target, TransposedWeights<SPEC>& transposed_weights,
                 Activations<SPEC, N_PANELS>& activations, TransposedInputs<SPEC, N_PANELS>& transposed_inputs,
                 Gradients<SPEC, N_PANELS>& gradients, UpdateScratch<SPEC>& scratch, std::size_t task) {
-        update(std::make_index_sequence<SPEC::N_TRAINED_LAYERS>{}, rule, parameters, task, target, transposed_weights,
-               activations, transposed_inputs, gradients, scratch);
+        update(std::make_index_sequence<SPEC::N_TRAINED_LAYERS>{}, device, rule, parameters, task, target,
+               transposed_weights, activations, transposed_inputs, gradients, scratch);
     }
 
     // Torch counts the steps of each parameter on its own.

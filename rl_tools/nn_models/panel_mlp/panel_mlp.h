@@ -10,22 +10,25 @@
 #include <rl_tools/nn/torch_activation/torch_activation.h>
 
 namespace rl_tools::nn_models::panel_mlp {
-    // `INPUT_GRADIENT_DIM` counts the last inputs whose gradient is needed: the actions of a critic. `N_TRAINED_HEADS`
-    // counts the first heads that have an optimiser: the weights of the others belong to somebody else.
-    template <typename T_T, typename T_ACTIVATION, std::size_t T_INPUT_DIM, typename T_HIDDEN_DIMS,
+    // `PANEL` is the device's. `INPUT_GRADIENT_DIM` counts the last inputs whose gradient is needed: the actions of a
+    // critic. `N_TRAINED_HEADS` counts the first heads that have an optimiser: the weights of the others belong to
+    // somebody else.
+    template <typename T_T, typename T_PANEL, typename T_ACTIVATION, std::size_t T_INPUT_DIM, typename T_HIDDEN_DIMS,
               std::size_t T_N_HEADS, std::size_t T_HEAD_DIM, std::size_t T_INPUT_GRADIENT_DIM,
               std::size_t T_N_TRAINED_HEADS = T_N_HEADS>
     struct Specification;
 
-    template <typename T_T, typename T_ACTIVATION, std::size_t T_INPUT_DIM, std::size_t... T_HIDDEN_DIMS,
-              std::size_t T_N_HEADS, std::size_t T_HEAD_DIM, std::size_t T_INPUT_GRADIENT_DIM,
-              std::size_t T_N_TRAINED_HEADS>
-    struct Specification<T_T, T_ACTIVATION, T_INPUT_DIM, std::index_sequence<T_HIDDEN_DIMS...>, T_N_HEADS, T_HEAD_DIM,
-                         T_INPUT_GRADIENT_DIM, T_N_TRAINED_HEADS> {
+    template <typename T_T, typename T_PANEL, typename T_ACTIVATION, std::size_t T_INPUT_DIM,
+              std::size_t... T_HIDDEN_DIMS, std::size_t T_N_HEADS, std::size_t T_HEAD_DIM,
+              std::size_t T_INPUT_GRADIENT_DIM, std::size_t T_N_TRAINED_HEADS>
+    struct Specification<T_T, T_PANEL, T_ACTIVATION, T_INPUT_DIM, std::index_sequence<T_HIDDEN_DIMS...>, T_N_HEADS,
+                         T_HEAD_DIM, T_INPUT_GRADIENT_DIM, T_N_TRAINED_HEADS> {
         static_assert(T_INPUT_DIM > 0 && T_N_HEADS > 0 && T_HEAD_DIM > 0 && ((T_HIDDEN_DIMS > 0) && ...));
         static_assert(T_INPUT_GRADIENT_DIM <= T_INPUT_DIM && T_N_TRAINED_HEADS <= T_N_HEADS);
         using T = T_T;
         using ACTIVATION = T_ACTIVATION;
+        static constexpr std::size_t SIZE = T_PANEL::SIZE;
+        static constexpr bool HAS_TRANSPOSES = T_PANEL::HAS_TRANSPOSES;
         static constexpr std::size_t INPUT_DIM = T_INPUT_DIM;
         static constexpr std::size_t INPUT_GRADIENT_DIM = T_INPUT_GRADIENT_DIM;
         static constexpr std::size_t N_HIDDEN = sizeof...(T_HIDDEN_DIMS);
@@ -84,7 +87,7 @@ namespace rl_tools::nn_models::panel_mlp {
         using SPEC = T_SPEC;
         using T = typename SPEC::T;
         static constexpr std::size_t N_PANELS = T_N_PANELS;
-        static constexpr std::size_t SIZE = panel::SIZE<T>;
+        static constexpr std::size_t SIZE = SPEC::SIZE;
 
         alignas(panel::ALIGNMENT) T input_panels[N_PANELS * SPEC::INPUT_DIM * SIZE];
         alignas(panel::ALIGNMENT) T hidden_panels[N_PANELS * (SPEC::HIDDEN_SUM > 0 ? SPEC::HIDDEN_SUM : 1) * SIZE];
@@ -125,7 +128,7 @@ namespace rl_tools::nn_models::panel_mlp {
         using T = typename SPEC::T;
         static constexpr bool HAS_DERIVATIVES =
             SPEC::N_HIDDEN > 0 && !nn::torch_activation::is_differentiated_by_value(SPEC::ACTIVATION::FUNCTION);
-        static constexpr std::size_t SIZE = panel::SIZE<T>;
+        static constexpr std::size_t SIZE = SPEC::SIZE;
 
         alignas(panel::ALIGNMENT) T derivative_panels[HAS_DERIVATIVES ? T_N_PANELS * SPEC::HIDDEN_SUM * SIZE : 1];
 
@@ -143,12 +146,13 @@ namespace rl_tools::nn_models::panel_mlp {
         }
     };
 
-    // What the hidden layers read, sample by sample: the right-hand side of their weights' gradients.
+    // What the hidden layers read, sample by sample: the right-hand side of their weights' gradients. Empty for devices
+    // without transposes, as is the next.
     template <typename T_SPEC, std::size_t T_N_PANELS>
     struct TransposedInputs {
         using SPEC = T_SPEC;
         using T = typename SPEC::T;
-        static constexpr std::size_t SIZE = panel::SIZE<T>;
+        static constexpr std::size_t SIZE = SPEC::SIZE;
 
         static constexpr std::size_t offset(std::size_t layer) {
             std::size_t n_blocks = 0;
@@ -158,7 +162,7 @@ namespace rl_tools::nn_models::panel_mlp {
             return n_blocks * T_N_PANELS * SIZE * SIZE;
         }
 
-        alignas(panel::ALIGNMENT) T data[SPEC::N_HIDDEN > 0 ? offset(SPEC::N_HIDDEN) : 1];
+        alignas(panel::ALIGNMENT) T data[SPEC::HAS_TRANSPOSES && SPEC::N_HIDDEN > 0 ? offset(SPEC::N_HIDDEN) : 1];
 
         template <std::size_t LAYER>
         T* layer() {
@@ -183,7 +187,7 @@ namespace rl_tools::nn_models::panel_mlp {
         }
         // Rows of W to a column, for hidden layers with padding to whole blocks; the heads share one matrix.
         static constexpr std::size_t row_dim(std::size_t layer) {
-            constexpr std::size_t SIZE = panel::SIZE<T>;
+            constexpr std::size_t SIZE = SPEC::SIZE;
             return SPEC::is_head(layer) ? SPEC::OUTPUT_DIM : panel::n_blocks(SPEC::output_dim(layer), SIZE) * SIZE;
         }
         static constexpr std::size_t offset(std::size_t layer) {
@@ -195,7 +199,7 @@ namespace rl_tools::nn_models::panel_mlp {
         }
         static constexpr std::size_t DIM = offset(SPEC::N_HIDDEN) + n_columns(SPEC::N_HIDDEN) * row_dim(SPEC::N_HIDDEN);
 
-        alignas(panel::ALIGNMENT) T data[DIM > 0 ? DIM : 1];
+        alignas(panel::ALIGNMENT) T data[SPEC::HAS_TRANSPOSES && DIM > 0 ? DIM : 1];
 
         // Where column `first_column(LAYER)` of the layer begins.
         template <std::size_t LAYER>
@@ -209,7 +213,7 @@ namespace rl_tools::nn_models::panel_mlp {
     template <typename T_SPEC>
     struct UpdateScratch {
         using T = typename T_SPEC::T;
-        static constexpr std::size_t ROWS = panel::SIZE<T> > T_SPEC::HEAD_DIM ? panel::SIZE<T> : T_SPEC::HEAD_DIM;
+        static constexpr std::size_t ROWS = T_SPEC::SIZE > T_SPEC::HEAD_DIM ? T_SPEC::SIZE : T_SPEC::HEAD_DIM;
         alignas(panel::ALIGNMENT) T weights[ROWS * T_SPEC::MAX_WIDTH];
         alignas(panel::ALIGNMENT) T biases[ROWS];
     };

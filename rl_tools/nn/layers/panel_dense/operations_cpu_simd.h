@@ -4,6 +4,7 @@
 
 #include <rl_tools/containers/panel/operations_cpu_simd.h>
 #include <rl_tools/containers/panel/transpose.h>
+#include <rl_tools/devices/cpu_simd.h>
 #include <rl_tools/nn/torch_activation/torch_activation.h>
 
 namespace rl_tools::nn::layers::panel_dense {
@@ -21,6 +22,19 @@ namespace rl_tools::nn::layers::panel_dense {
         return line;
     }
 
+    // d_y through the function that made y: by way of y itself for ReLU, of the function's derivative for others.
+    template <Function F, typename T>
+    RL_TOOLS_INLINE Line<T> activation_gradient(const Line<T>& y_or_derivative, Line<T> d_y) {
+        for (std::size_t v = 0; v < panel::VECTORS<T>; v++) {
+            if constexpr (F == Function::RELU) {
+                d_y.vectors[v] = utils::simd::relu_gradient<T>(y_or_derivative.vectors[v], d_y.vectors[v]);
+            } else {
+                d_y.vectors[v] = d_y.vectors[v] * y_or_derivative.vectors[v];
+            }
+        }
+        return d_y;
+    }
+
     template <typename T>
     RL_TOOLS_INLINE Line<T> constant_line(T value) {
         Line<T> line;
@@ -31,13 +45,13 @@ namespace rl_tools::nn::layers::panel_dense {
     }
 
     // y[OUT][:] = f(W[OUT][IN] x[IN][:] + b[OUT])
-    template <std::size_t IN, std::size_t OUT, Function F, typename T>
-    RL_TOOLS_NOINLINE void forward(const T* weights, const T* biases, const T* x, T* y) {
+    template <std::size_t IN, std::size_t OUT, std::size_t SIZE, Function F, typename DEVICE_SPEC, typename T>
+    RL_TOOLS_NOINLINE void forward(devices::CPU_SIMD<DEVICE_SPEC>&, const T* weights, const T* biases, const T* x,
+                                   T* y) {
+        static_assert(SIZE == panel::SIZE<T>);
         panel::multiply<T, OUT, IN, IN>(
             weights, x, 1, 0, [biases](std::size_t row) { return constant_line(biases[row]); },
-            [y](std::size_t row, const Line<T>& line) {
-                panel::store_line(y + row * panel::SIZE<T>, activation<F>(line));
-            });
+            [y](std::size_t row, const Line<T>& line) { panel::store_line(y + row * SIZE, activation<F>(line)); });
     }
 
     // W[ROWS][IN] x[IN] + b[ROWS], the sums of several rows at a time so that none waits for itself.
@@ -82,16 +96,11 @@ namespace rl_tools::nn::layers::panel_dense {
     RL_TOOLS_NOINLINE void backward_input(const T* transposed_weights, const T* d_y, const T* x_or_derivative, T* d_x,
                                           OTHER_GRADIENT other_gradient) {
         panel::multiply<T, IN, OUT, TRANSPOSED_DIM>(
-            transposed_weights, d_y, 1, 0, other_gradient, [x_or_derivative, d_x](std::size_t row, Line<T> line) {
+            transposed_weights, d_y, 1, 0, [other_gradient](std::size_t row) { return other_gradient(row, 0); },
+            [x_or_derivative, d_x](std::size_t row, Line<T> line) {
                 if constexpr (F_BELOW != Function::IDENTITY) {
                     const Line<T> below = panel::load_line(x_or_derivative + row * panel::SIZE<T>);
-                    for (std::size_t v = 0; v < panel::VECTORS<T>; v++) {
-                        if constexpr (F_BELOW == Function::RELU) {
-                            line.vectors[v] = utils::simd::relu_gradient<T>(below.vectors[v], line.vectors[v]);
-                        } else {
-                            line.vectors[v] = line.vectors[v] * below.vectors[v];
-                        }
-                    }
+                    line = activation_gradient<F_BELOW>(below, line);
                 }
                 panel::store_line(d_x + row * panel::SIZE<T>, line);
             });
@@ -129,7 +138,8 @@ namespace rl_tools::nn::layers::panel_dense {
 
     // The same for a layer of few rows that reads `input(x)`, straight from the panels of x: transposing them would
     // cost more than the products.
-    template <std::size_t IN, std::size_t ROWS, std::size_t D_Y_DIM, std::size_t N_PANELS, typename T, typename INPUT>
+    template <std::size_t IN, std::size_t ROWS, std::size_t D_Y_DIM, std::size_t N_PANELS, std::size_t PANEL_SIZE,
+              typename T, typename INPUT>
     RL_TOOLS_NOINLINE void weight_gradient_of_few_rows(const T* d_y, const T* x, T* d_weights, INPUT input) {
         constexpr std::size_t SIZE = panel::SIZE<T>;
         constexpr std::size_t GROUP = 4;  // sums that are added up at the same time
@@ -144,14 +154,16 @@ namespace rl_tools::nn::layers::panel_dense {
                     Line<T> sum[GROUP];
                     for (std::size_t i = 0; i < GROUP; i++) {
                         const std::size_t column = first + i < n_columns ? first + i : n_columns - 1;
-                        feature[i] = x + (block * SIZE + column) * SIZE;
+                        feature[i] = x + (block * SIZE + column) * PANEL_SIZE;
                         sum[i] = constant_line(T{0});
                     }
                     for (std::size_t p = 0; p < N_PANELS; p++) {
-                        const Line<T> d_line = panel::load_line(d_y + (p * D_Y_DIM + row) * SIZE);
-                        for (std::size_t i = 0; i < GROUP; i++) {
-                            panel::multiply_accumulate(sum[i], d_line,
-                                                       input(panel::load_line(feature[i] + p * IN * SIZE)));
+                        for (std::size_t lane = 0; lane < PANEL_SIZE; lane += SIZE) {
+                            const Line<T> d_line = panel::load_line(d_y + (p * D_Y_DIM + row) * PANEL_SIZE + lane);
+                            for (std::size_t i = 0; i < GROUP; i++) {
+                                panel::multiply_accumulate(
+                                    sum[i], d_line, input(panel::load_line(feature[i] + p * IN * PANEL_SIZE + lane)));
+                            }
                         }
                     }
                     for (std::size_t i = 0; i < GROUP; i++) {
@@ -170,13 +182,14 @@ namespace rl_tools::nn::layers::panel_dense {
     }
 
     // d_b[ROWS] = sum over panels and samples of d_y[panel][ROWS][sample]
-    template <std::size_t ROWS, std::size_t D_Y_DIM, std::size_t N_PANELS, typename T>
+    template <std::size_t ROWS, std::size_t D_Y_DIM, std::size_t N_PANELS, std::size_t SIZE, typename T>
     RL_TOOLS_NOINLINE void bias_gradient(const T* d_y, T* d_biases) {
-        constexpr std::size_t SIZE = panel::SIZE<T>;
         for (std::size_t row = 0; row < ROWS; row++) {
             Line<T> sums = constant_line(T{0});
             for (std::size_t p = 0; p < N_PANELS; p++) {
-                panel::accumulate(sums, panel::load_line(d_y + (p * D_Y_DIM + row) * SIZE));
+                for (std::size_t lane = 0; lane < SIZE; lane += panel::SIZE<T>) {
+                    panel::accumulate(sums, panel::load_line(d_y + (p * D_Y_DIM + row) * SIZE + lane));
+                }
             }
             T sum = 0;
             for (const auto& vector : sums.vectors) {

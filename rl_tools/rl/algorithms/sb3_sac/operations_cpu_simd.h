@@ -1,6 +1,6 @@
 #pragma once
-// One gradient step is a few phases with a barrier after each. A phase over panels carries 16 samples (in
-// float32) through all networks; a phase over weights sums each gradient over the batch in one thread and in
+// One gradient step is a few phases with a barrier after each. A phase over panels carries some samples (as many as the
+// device likes) through all networks; a phase over weights sums each gradient over the batch in one thread and in
 // a fixed order, so the bits depend neither on the number of threads nor on which thread did what.
 
 #include <rl_tools/nn_models/panel_mlp/operations_cpu_simd.h>
@@ -43,9 +43,9 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     }
 
     // Draws the matrix of gSDE for one gradient step. Its products with the features are the actor's last head.
-    template <typename DEVICE_SPEC, typename SPEC>
-    void sample_noise_matrix(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
-                             const philox::Engine& engine, Workspace<SPEC>& workspace) {
+    template <typename DEVICE, typename SPEC>
+    void sample_noise_matrix(DEVICE& device, const ActorCritic<SPEC>& networks, const philox::Engine& engine,
+                             Workspace<SPEC>& workspace) {
         constexpr std::size_t BLOCK = 16;
         device.thread_pool.parallel_for(panel::n_blocks(SPEC::LATENT_DIM, BLOCK), [&](std::uint32_t task, unsigned) {
             const std::size_t first = task * BLOCK;
@@ -58,9 +58,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     }
 
     // Draws actions for the observations of panel `p`, whose actor has been computed.
-    template <typename DEVICE_SPEC, typename SPEC, std::size_t N_PANELS>
-    void sample_action(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
-                       const Workspace<SPEC>& workspace,
+    template <typename DEVICE, typename SPEC, std::size_t N_PANELS>
+    void sample_action(DEVICE& device, const ActorCritic<SPEC>& networks, const Workspace<SPEC>& workspace,
                        nn_models::panel_mlp::Activations<typename SPEC::ACTOR, N_PANELS>& actor, std::size_t p,
                        typename SPEC::Distribution& policy, [[maybe_unused]] Scratch<SPEC>& scratch) {
         if constexpr (SPEC::USE_SDE) {
@@ -93,11 +92,11 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     // Samples panel `p`, computes the targets
     //     y = r + discount (1 - done) (min_i Q'_i(s', a') - alpha log pi(a'|s')),  a' ~ pi(s')
     // and the gradients of sum_i mean((Q_i(s, a) - y)^2) / 2; draws a ~ pi(s) for the phases to come.
-    template <typename DEVICE_SPEC, typename SPEC>
-    void evaluate_critics(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
-                          const HyperParameters& parameters, const SB3ReplayBuffer<typename SPEC::OBSERVATION>& buffer,
-                          const philox::Engine& engine, typename SPEC::T entropy_coefficient,
-                          Workspace<SPEC>& workspace, Scratch<SPEC>& scratch, std::size_t p) {
+    template <typename DEVICE, typename SPEC>
+    void evaluate_critics(DEVICE& device, const ActorCritic<SPEC>& networks, const HyperParameters& parameters,
+                          const SB3ReplayBuffer<typename SPEC::OBSERVATION>& buffer, const philox::Engine& engine,
+                          typename SPEC::T entropy_coefficient, Workspace<SPEC>& workspace, Scratch<SPEC>& scratch,
+                          std::size_t p) {
         using T = typename SPEC::T;
         constexpr std::size_t SIZE = SPEC::SIZE;
         constexpr std::size_t OBSERVATION_ROWS = SPEC::OBSERVATION_DIM * SIZE;
@@ -168,15 +167,15 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                 d_value[lane] = error / static_cast<T>(SPEC::BATCH_SIZE);
                 workspace.critic_loss[p * SIZE + lane] += error * error;
             }
-            backward(device, workspace.critics_transposed_weights[i], workspace.critics[i], p,
+            backward(device, networks.critics[i], workspace.critics_transposed_weights[i], workspace.critics[i], p,
                      workspace.critic_gradients[i], p);
         }
     }
 
     // With the critics after their step: min_i Q_i(s, a) of panel `p`, and which critic it is.
-    template <typename DEVICE_SPEC, typename SPEC>
-    void evaluate_actions(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
-                          typename SPEC::T entropy_coefficient, Workspace<SPEC>& workspace, std::size_t p) {
+    template <typename DEVICE, typename SPEC>
+    void evaluate_actions(DEVICE& device, const ActorCritic<SPEC>& networks, typename SPEC::T entropy_coefficient,
+                          Workspace<SPEC>& workspace, std::size_t p) {
         using T = typename SPEC::T;
         constexpr std::size_t SIZE = SPEC::SIZE;
         constexpr std::size_t OBSERVATION_ROWS = SPEC::OBSERVATION_DIM * SIZE;
@@ -217,8 +216,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     }
 
     // The gradient of mean(-Q_i(s, a)) with respect to the actions of some samples, one panel at most.
-    template <typename DEVICE_SPEC, typename SPEC>
-    void differentiate_actions(devices::CPU_SIMD<DEVICE_SPEC>& device, Workspace<SPEC>& workspace,
+    template <typename DEVICE, typename SPEC>
+    void differentiate_actions(DEVICE& device, const ActorCritic<SPEC>& networks, Workspace<SPEC>& workspace,
                                Scratch<SPEC>& scratch, std::size_t critic, const std::uint32_t* samples,
                                std::size_t n_samples) {
         using T = typename SPEC::T;
@@ -228,7 +227,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         for (std::size_t lane = 0; lane < SIZE; lane++) {
             local.critic_gradients.output(0)[lane] = T(-1) / static_cast<T>(SPEC::BATCH_SIZE);
         }
-        backward(device, workspace.critics_transposed_weights[critic], local.critic, 0, local.critic_gradients, 0);
+        backward(device, networks.critics[critic], workspace.critics_transposed_weights[critic], local.critic, 0,
+                 local.critic_gradients, 0);
         const T* d_action = local.critic_gradients.input(0) + SPEC::OBSERVATION_DIM * SIZE;
         for (std::size_t lane = 0; lane < n_samples; lane++) {
             const std::size_t p = samples[lane] / SIZE, target_lane = samples[lane] % SIZE;
@@ -239,9 +239,9 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     }
 
     // The gradients of mean(alpha log pi(a|s) - min_i Q_i(s, a)) in panel `p`, down to the actor's first layer.
-    template <typename DEVICE_SPEC, typename SPEC>
-    void differentiate_actor(devices::CPU_SIMD<DEVICE_SPEC>& device, [[maybe_unused]] const ActorCritic<SPEC>& networks,
-                             typename SPEC::T entropy_coefficient, Workspace<SPEC>& workspace, std::size_t p) {
+    template <typename DEVICE, typename SPEC>
+    void differentiate_actor(DEVICE& device, const ActorCritic<SPEC>& networks, typename SPEC::T entropy_coefficient,
+                             Workspace<SPEC>& workspace, std::size_t p) {
         using T = typename SPEC::T;
         const T d_log_probability = entropy_coefficient / static_cast<T>(SPEC::BATCH_SIZE);
         const T* output = workspace.actor.output(p);
@@ -253,22 +253,23 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             distributions::sample_action_gradient(d_log_probability, networks.state_dependent_noise, output,
                                                   workspace.policy[p], d_action, n_samples<SPEC>(p), d_output,
                                                   d_variance);
-            backward(device, workspace.actor_transposed_weights, workspace.actor, p, workspace.actor_gradients, p,
-                     [&](std::size_t row) {
-                         return distributions::variance_gradient(workspace.noise_matrix, latent, d_variance, row);
+            backward(device, networks.actor, workspace.actor_transposed_weights, workspace.actor, p,
+                     workspace.actor_gradients, p, [&](std::size_t row, std::size_t first_sample) {
+                         return distributions::variance_gradient<SPEC::SIZE>(workspace.noise_matrix, latent, d_variance,
+                                                                             row, first_sample);
                      });
         } else {
             distributions::sample_action_gradient(d_log_probability, output, workspace.policy[p], d_action,
                                                   n_samples<SPEC>(p), d_output);
-            backward(device, workspace.actor_transposed_weights, workspace.actor, p, workspace.actor_gradients, p);
+            backward(device, networks.actor, workspace.actor_transposed_weights, workspace.actor, p,
+                     workspace.actor_gradients, p);
         }
     }
 
     // With the critics after their step: the gradients of the actor's loss.
-    template <typename DEVICE_SPEC, typename SPEC>
-    void evaluate_actor(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
-                        typename SPEC::T entropy_coefficient, Workspace<SPEC>& workspace, Scratch<SPEC>* scratch,
-                        PhaseTimer& timer) {
+    template <typename DEVICE, typename SPEC>
+    void evaluate_actor(DEVICE& device, const ActorCritic<SPEC>& networks, typename SPEC::T entropy_coefficient,
+                        Workspace<SPEC>& workspace, Scratch<SPEC>* scratch, PhaseTimer& timer) {
         constexpr std::size_t SIZE = SPEC::SIZE;
         device.thread_pool.parallel_for(SPEC::N_PANELS, [&](std::uint32_t p, unsigned) {
             evaluate_actions(device, networks, entropy_coefficient, workspace, p);
@@ -287,8 +288,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             }
             const std::size_t first = (task - first_panel[i]) * SIZE;
             const std::size_t rest = workspace.n_samples_of_critic[i] - first;
-            differentiate_actions(device, workspace, scratch[thread], i, workspace.samples_of_critic[i] + first,
-                                  rest < SIZE ? rest : SIZE);
+            differentiate_actions(device, networks, workspace, scratch[thread], i,
+                                  workspace.samples_of_critic[i] + first, rest < SIZE ? rest : SIZE);
         });
         timer.end(Phase::DIFFERENTIATE_ACTIONS);
         device.thread_pool.parallel_for(SPEC::N_PANELS, [&](std::uint32_t p, unsigned) {
@@ -326,10 +327,9 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     }
 
     // Adam's step of all weights of the critics, and their targets' where `polyak`.
-    template <typename DEVICE_SPEC, typename SPEC>
-    void update_critics(devices::CPU_SIMD<DEVICE_SPEC>& device, ActorCritic<SPEC>& networks,
-                        const HyperParameters& parameters, bool polyak, Workspace<SPEC>& workspace,
-                        Scratch<SPEC>* scratch) {
+    template <typename DEVICE, typename SPEC>
+    void update_critics(DEVICE& device, ActorCritic<SPEC>& networks, const HyperParameters& parameters, bool polyak,
+                        Workspace<SPEC>& workspace, Scratch<SPEC>* scratch) {
         using T = typename SPEC::T;
         constexpr std::size_t N_TASKS = nn_models::panel_mlp::n_update_tasks<typename SPEC::CRITIC>();
         nn_models::panel_mlp::UpdateRule<T> rules[SPEC::N_CRITICS];
@@ -350,10 +350,9 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         }
     }
 
-    template <typename DEVICE_SPEC, typename SPEC>
-    void update_actor(devices::CPU_SIMD<DEVICE_SPEC>& device, ActorCritic<SPEC>& networks,
-                      const HyperParameters& parameters, bool is_last, Workspace<SPEC>& workspace,
-                      Scratch<SPEC>* scratch) {
+    template <typename DEVICE, typename SPEC>
+    void update_actor(DEVICE& device, ActorCritic<SPEC>& networks, const HyperParameters& parameters, bool is_last,
+                      Workspace<SPEC>& workspace, Scratch<SPEC>* scratch) {
         using T = typename SPEC::T;
         constexpr std::size_t N_TASKS = nn_models::panel_mlp::n_update_tasks<typename SPEC::ACTOR>();
         constexpr std::size_t N_NOISE_TASKS = SPEC::USE_SDE ? 1 : 0;
@@ -382,9 +381,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     }
 
     // To be called before the first of several steps: nothing is known of what happened to the weights since.
-    template <typename DEVICE_SPEC, typename SPEC>
-    RL_TOOLS_OPAQUE void prepare(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
-                                 Workspace<SPEC>& workspace) {
+    template <typename DEVICE, typename SPEC>
+    RL_TOOLS_OPAQUE void prepare(DEVICE& device, const ActorCritic<SPEC>& networks, Workspace<SPEC>& workspace) {
         PhaseTimer timer(workspace.phase_seconds);
         device.thread_pool.parallel_for(SPEC::N_CRITICS + 1, [&](std::uint32_t task, unsigned) {
             if (task < SPEC::N_CRITICS) {
@@ -398,9 +396,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
 
     // One gradient step of `stable_baselines3.SAC.train`. `scratch` has one element for each thread of the
     // device.
-    template <typename DEVICE_SPEC, typename SPEC>
-    RL_TOOLS_OPAQUE Losses step(devices::CPU_SIMD<DEVICE_SPEC>& device, ActorCritic<SPEC>& networks,
-                                const HyperParameters& parameters,
+    template <typename DEVICE, typename SPEC>
+    RL_TOOLS_OPAQUE Losses step(DEVICE& device, ActorCritic<SPEC>& networks, const HyperParameters& parameters,
                                 const SB3ReplayBuffer<typename SPEC::OBSERVATION>& buffer, const philox::Engine& engine,
                                 bool polyak, bool is_last, Workspace<SPEC>& workspace, Scratch<SPEC>* scratch) {
         using T = typename SPEC::T;
@@ -441,8 +438,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     }
 
     // What noise adds to the mean of the actions for observation `i`, whose actor has been computed.
-    template <typename DEVICE_SPEC, typename SPEC>
-    void sample_noise(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActionNoise<typename SPEC::T>& noise, std::size_t i,
+    template <typename DEVICE, typename SPEC>
+    void sample_noise(DEVICE& device, const ActionNoise<typename SPEC::T>& noise, std::size_t i,
                       nn_models::panel_mlp::Activations<typename SPEC::ACTOR, 1>& actor,
                       typename SPEC::T (&target)[SPEC::ACTION_DIM]) {
         using T = typename SPEC::T;
@@ -475,8 +472,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
 
     // Actions for `n` observations, one after the other: tanh of the mean, or of a draw. `scaled_actions` are in
     // [-1, 1], `actions` in the environment's bounds. Returns whether all are finite.
-    template <typename DEVICE_SPEC, typename SPEC>
-    RL_TOOLS_OPAQUE bool act(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
+    template <typename DEVICE, typename SPEC>
+    RL_TOOLS_OPAQUE bool act(DEVICE& device, const ActorCritic<SPEC>& networks,
                              const ActionSpace<SPEC::ACTION_DIM>& action_space, const float* observations,
                              std::size_t n, const ActionNoise<typename SPEC::T>& noise,
                              nn_models::panel_mlp::Activations<typename SPEC::ACTOR, 1>& actor, float* scaled_actions,
@@ -490,7 +487,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             }
             forward_sample(device, networks.actor, actor);
             T action_noise[SPEC::ACTION_DIM] = {};
-            sample_noise<DEVICE_SPEC, SPEC>(device, noise, i, actor, action_noise);
+            sample_noise<DEVICE, SPEC>(device, noise, i, actor, action_noise);
             for (std::size_t j = 0; j < SPEC::ACTION_DIM; j++) {
                 T u = mean[j];
                 if constexpr (SPEC::USE_SDE) {

@@ -10,9 +10,9 @@
 
 namespace rl_tools::rl::algorithms::sb3_sac {
     // Shapes and structure; everything else is a run-time argument.
-    template <typename T_T, typename T_OBSERVATION, std::size_t T_OBSERVATION_DIM, std::size_t T_ACTION_DIM,
-              std::size_t T_N_CRITICS, std::size_t T_BATCH_SIZE, typename T_ACTIVATION, typename T_ACTOR_LAYERS,
-              typename T_CRITIC_LAYERS, bool T_USE_SDE, std::size_t T_OBSERVATION_DIVISOR>
+    template <typename T_T, typename T_DEVICE, typename T_OBSERVATION, std::size_t T_OBSERVATION_DIM,
+              std::size_t T_ACTION_DIM, std::size_t T_N_CRITICS, std::size_t T_BATCH_SIZE, typename T_ACTIVATION,
+              typename T_ACTOR_LAYERS, typename T_CRITIC_LAYERS, bool T_USE_SDE, std::size_t T_OBSERVATION_DIVISOR>
     struct Specification {
         using T = T_T;
         using OBSERVATION = T_OBSERVATION;
@@ -22,17 +22,18 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         static constexpr std::size_t BATCH_SIZE = T_BATCH_SIZE;
         static constexpr bool USE_SDE = T_USE_SDE;
         static constexpr std::size_t OBSERVATION_DIVISOR = T_OBSERVATION_DIVISOR;  // 255 for images
-        static constexpr std::size_t SIZE = panel::SIZE<T>;
-        static constexpr std::size_t N_PANELS = panel::N_PANELS<BATCH_SIZE, T>;
+        using PANEL = typename T_DEVICE::template PANEL<T, BATCH_SIZE>;
+        static constexpr std::size_t SIZE = PANEL::SIZE;
+        static constexpr std::size_t N_PANELS = panel::n_blocks(BATCH_SIZE, SIZE);
         static_assert(OBSERVATION_DIM > 0 && ACTION_DIM > 0 && N_CRITICS > 0 && BATCH_SIZE > 0);
 
         // Heads: mean and log standard deviation of the Gaussian; with gSDE mean and noise, whose weights are drawn.
-        using ACTOR = nn_models::panel_mlp::Specification<T, T_ACTIVATION, OBSERVATION_DIM, T_ACTOR_LAYERS, 2,
+        using ACTOR = nn_models::panel_mlp::Specification<T, PANEL, T_ACTIVATION, OBSERVATION_DIM, T_ACTOR_LAYERS, 2,
                                                           ACTION_DIM, 0, USE_SDE ? 1 : 2>;
         static constexpr std::size_t LATENT_DIM = ACTOR::LAST_DIM;
-        using Distribution = std::conditional_t<USE_SDE, distributions::StateDependentNoise<T, ACTION_DIM>,
-                                                distributions::SquashedGaussian<T, ACTION_DIM>>;
-        using CRITIC = nn_models::panel_mlp::Specification<T, T_ACTIVATION, OBSERVATION_DIM + ACTION_DIM,
+        using Distribution = std::conditional_t<USE_SDE, distributions::StateDependentNoise<T, ACTION_DIM, SIZE>,
+                                                distributions::SquashedGaussian<T, ACTION_DIM, SIZE>>;
+        using CRITIC = nn_models::panel_mlp::Specification<T, PANEL, T_ACTIVATION, OBSERVATION_DIM + ACTION_DIM,
                                                            T_CRITIC_LAYERS, 1, 1, ACTION_DIM>;
     };
 
@@ -79,8 +80,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     struct Scratch {
         using ACTOR = typename T_SPEC::ACTOR;
         using CRITIC = typename T_SPEC::CRITIC;
-        using StateDependentNoise =
-            distributions::StateDependentNoiseScratch<typename T_SPEC::T, T_SPEC::LATENT_DIM, T_SPEC::ACTION_DIM>;
+        using StateDependentNoise = distributions::StateDependentNoiseScratch<typename T_SPEC::T, T_SPEC::LATENT_DIM,
+                                                                              T_SPEC::ACTION_DIM, T_SPEC::SIZE>;
         union {
             struct {
                 nn_models::panel_mlp::Activations<ACTOR, 1> actor;

@@ -26,10 +26,9 @@ namespace rl_tools::rl::algorithms::sb3_sac::loop {
         T* matrices;
     };
 
-    template <typename DEVICE_SPEC, typename SPEC>
-    void sample_exploration_matrices(devices::CPU_SIMD<DEVICE_SPEC>& device, const ActorCritic<SPEC>& networks,
-                                     const philox::Engine& engine, std::size_t n_environments,
-                                     const ExplorationMatrices<typename SPEC::T>& target) {
+    template <typename DEVICE, typename SPEC>
+    void sample_exploration_matrices(DEVICE& device, const ActorCritic<SPEC>& networks, const philox::Engine& engine,
+                                     std::size_t n_environments, const ExplorationMatrices<typename SPEC::T>& target) {
         constexpr std::size_t DIM = SPEC::LATENT_DIM * SPEC::ACTION_DIM;
         for (std::size_t i = 0; i <= n_environments; i++) {
             distributions::sample_matrix<SPEC::LATENT_DIM, SPEC::ACTION_DIM>(
@@ -39,8 +38,8 @@ namespace rl_tools::rl::algorithms::sb3_sac::loop {
     }
 
     // The gradient steps after a rollout, as one call of SB3's `train`; leaves their mean losses.
-    template <typename DEVICE_SPEC, typename SPEC>
-    void train(devices::CPU_SIMD<DEVICE_SPEC>& device, ActorCritic<SPEC>& networks, HyperParameters parameters,
+    template <typename DEVICE, typename SPEC>
+    void train(DEVICE& device, ActorCritic<SPEC>& networks, HyperParameters parameters,
                const SB3ReplayBuffer<typename SPEC::OBSERVATION>& buffer, std::uint64_t key, std::int64_t n_steps,
                double learning_rate, Workspace<SPEC>& workspace, Scratch<SPEC>* scratch, State& state) {
         if (n_steps == 0) {
@@ -67,8 +66,8 @@ namespace rl_tools::rl::algorithms::sb3_sac::loop {
 
     // Runs until `schedule` says that it returns. `episodes` has room for all that may end. A rollout that is complete
     // when the loop returns has not been followed by its gradient steps: they are the caller's.
-    template <typename DEVICE_SPEC, typename SPEC>
-    Status run(devices::CPU_SIMD<DEVICE_SPEC>& device, ActorCritic<SPEC>& networks, const HyperParameters& parameters,
+    template <typename DEVICE, typename SPEC>
+    Status run(DEVICE& device, ActorCritic<SPEC>& networks, const HyperParameters& parameters,
                const ActionSpace<SPEC::ACTION_DIM>& action_space, SB3ReplayBuffer<typename SPEC::OBSERVATION> buffer,
                const CompiledEnvironments& compiled, const Schedule& schedule, std::uint64_t key,
                const ExplorationMatrices<typename SPEC::T>& exploration, Workspace<SPEC>& workspace,

@@ -15,10 +15,10 @@ namespace rl_tools::rl::algorithms::sb3_sac::distributions {
     // 1e-6)
     //
     // `output` is the actor's: means, then log standard deviations, [2 ACTION_DIM][SIZE].
-    template <typename DEVICE_SPEC, typename T, std::size_t ACTION_DIM>
+    template <typename DEVICE_SPEC, typename T, std::size_t ACTION_DIM, std::size_t SIZE>
     void sample_action(devices::CPU_SIMD<DEVICE_SPEC>& device, const T* output,
-                       SquashedGaussian<T, ACTION_DIM>& policy) {
-        constexpr std::size_t SIZE = panel::SIZE<T>, N = ACTION_DIM * SIZE;
+                       SquashedGaussian<T, ACTION_DIM, SIZE>& policy) {
+        constexpr std::size_t N = ACTION_DIM * SIZE;
         const T half_log_two_pi = T(0.91893853320467274178);
         for (std::size_t lane = 0; lane < SIZE; lane++) {
             policy.log_probability[lane] = 0;
@@ -45,10 +45,11 @@ namespace rl_tools::rl::algorithms::sb3_sac::distributions {
     // mean(-Q) with respect to the action; `d_log_probability` is alpha divided by the size of the batch. Torch
     // differentiates log pi along u and along mean and sigma; the parts that cancel exactly are left out, those that
     // cancel only up to rounding are kept.
-    template <typename T, std::size_t ACTION_DIM>
-    void sample_action_gradient(T d_log_probability, const T* output, const SquashedGaussian<T, ACTION_DIM>& policy,
-                                const T* d_action, std::size_t n_samples, T* d_output) {
-        constexpr std::size_t SIZE = panel::SIZE<T>, N = ACTION_DIM * SIZE;
+    template <typename T, std::size_t ACTION_DIM, std::size_t SIZE>
+    void sample_action_gradient(T d_log_probability, const T* output,
+                                const SquashedGaussian<T, ACTION_DIM, SIZE>& policy, const T* d_action,
+                                std::size_t n_samples, T* d_output) {
+        constexpr std::size_t N = ACTION_DIM * SIZE;
         for (std::size_t i = 0; i < N; i++) {
             const T action = policy.action[i], sigma = policy.standard_deviation[i];
             const T one_minus_square = T(1) - action * action;

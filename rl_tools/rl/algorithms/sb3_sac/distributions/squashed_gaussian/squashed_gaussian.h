@@ -14,11 +14,11 @@ namespace rl_tools::rl::algorithms::sb3_sac::distributions {
     inline constexpr T SQUASH_EPSILON = T(1e-6);
 
     // Everything the policy says about one panel of observations, kept for the gradient.
-    template <typename T_T, std::size_t T_ACTION_DIM>
+    template <typename T_T, std::size_t T_ACTION_DIM, std::size_t T_SIZE>
     struct SquashedGaussian {
         using T = T_T;
         static constexpr std::size_t ACTION_DIM = T_ACTION_DIM;
-        static constexpr std::size_t SIZE = panel::SIZE<T>;
+        static constexpr std::size_t SIZE = T_SIZE;
         alignas(panel::ALIGNMENT) T noise[ACTION_DIM * SIZE];  // epsilon
         alignas(panel::ALIGNMENT) T standard_deviation[ACTION_DIM * SIZE];
         alignas(panel::ALIGNMENT) T deviation[ACTION_DIM * SIZE];  // u - mean, rounded as torch rounds it

@@ -69,12 +69,12 @@ namespace rl_tools::rl::algorithms::sb3_sac::distributions {
     // with s^2 = (sigma^2)^T latent^2 + 1e-6 and u' = atanh(a), as SB3 forgets u.
     //
     // `output` is the actor's: means, then noise, [2 ACTION_DIM][SIZE].
-    template <typename DEVICE_SPEC, typename T, std::size_t LATENT_DIM, std::size_t ACTION_DIM>
-    void sample_action(devices::CPU_SIMD<DEVICE_SPEC>& device, const StateDependentNoiseParameters<T>& parameters,
+    template <typename DEVICE, typename T, std::size_t LATENT_DIM, std::size_t ACTION_DIM, std::size_t SIZE>
+    void sample_action(DEVICE& device, const StateDependentNoiseParameters<T>& parameters,
                        const NoiseMatrix<T, LATENT_DIM, ACTION_DIM>& matrix, const T* latent, const T* output,
-                       StateDependentNoise<T, ACTION_DIM>& policy,
-                       StateDependentNoiseScratch<T, LATENT_DIM, ACTION_DIM>& scratch) {
-        constexpr std::size_t SIZE = panel::SIZE<T>, N = ACTION_DIM * SIZE;
+                       StateDependentNoise<T, ACTION_DIM, SIZE>& policy,
+                       StateDependentNoiseScratch<T, LATENT_DIM, ACTION_DIM, SIZE>& scratch) {
+        constexpr std::size_t N = ACTION_DIM * SIZE;
         constexpr T LARGEST_ACTION = T(1) - std::numeric_limits<T>::epsilon();
         const T half_log_two_pi = T(0.91893853320467274178);
         const T clip_mean = static_cast<T>(parameters.clip_mean);
@@ -82,8 +82,8 @@ namespace rl_tools::rl::algorithms::sb3_sac::distributions {
             scratch.squares[i] = latent[i] * latent[i];
         }
         T* variance = policy.standard_deviation;
-        dense::forward<LATENT_DIM, ACTION_DIM, dense::Function::IDENTITY>(matrix.variances, matrix.variance_biases,
-                                                                          scratch.squares, variance);
+        dense::forward<LATENT_DIM, ACTION_DIM, SIZE, dense::Function::IDENTITY>(
+            device, matrix.variances, matrix.variance_biases, scratch.squares, variance);
         for (std::size_t lane = 0; lane < SIZE; lane++) {
             policy.log_probability[lane] = 0;
         }
@@ -109,11 +109,11 @@ namespace rl_tools::rl::algorithms::sb3_sac::distributions {
     // The gradient of mean(alpha log pi - Q) over the batch with respect to the actor's output and to s^2, from that
     // of mean(-Q) with respect to the action; `d_log_probability` is alpha divided by the size of the batch. Where
     // atanh takes back what tanh did, the two are left out.
-    template <typename T, std::size_t ACTION_DIM>
+    template <typename T, std::size_t ACTION_DIM, std::size_t SIZE>
     void sample_action_gradient(T d_log_probability, const StateDependentNoiseParameters<T>& parameters,
-                                const T* output, const StateDependentNoise<T, ACTION_DIM>& policy, const T* d_action,
-                                std::size_t n_samples, T* d_output, T* d_variance) {
-        constexpr std::size_t SIZE = panel::SIZE<T>, N = ACTION_DIM * SIZE;
+                                const T* output, const StateDependentNoise<T, ACTION_DIM, SIZE>& policy,
+                                const T* d_action, std::size_t n_samples, T* d_output, T* d_variance) {
+        constexpr std::size_t N = ACTION_DIM * SIZE;
         constexpr T LARGEST_ACTION = T(1) - std::numeric_limits<T>::epsilon();
         const T clip_mean = static_cast<T>(parameters.clip_mean);
         for (std::size_t i = 0; i < N; i++) {
@@ -135,29 +135,29 @@ namespace rl_tools::rl::algorithms::sb3_sac::distributions {
         }
     }
 
-    // What the features receive through s^2: 2 latent (sigma^2 d_variance), one row of [LATENT_DIM][SIZE].
-    template <typename T, std::size_t LATENT_DIM, std::size_t ACTION_DIM>
+    // What the features receive through s^2: 2 latent (sigma^2 d_variance), a line of one row of [LATENT_DIM][SIZE].
+    template <std::size_t SIZE, typename T, std::size_t LATENT_DIM, std::size_t ACTION_DIM>
     RL_TOOLS_INLINE panel::Line<T> variance_gradient(const NoiseMatrix<T, LATENT_DIM, ACTION_DIM>& matrix,
-                                                     const T* latent, const T* d_variance, std::size_t row) {
+                                                     const T* latent, const T* d_variance, std::size_t row,
+                                                     std::size_t first_sample) {
         panel::Line<T> sum = dense::constant_line(T{0});
         for (std::size_t j = 0; j < ACTION_DIM; j++) {
             panel::multiply_accumulate(sum, T(2) * matrix.variances[j * LATENT_DIM + row],
-                                       panel::load_line(d_variance + j * panel::SIZE<T>));
+                                       panel::load_line(d_variance + j * SIZE + first_sample));
         }
         panel::Line<T> result = dense::constant_line(T{0});
-        panel::multiply_accumulate(result, sum, panel::load_line(latent + row * panel::SIZE<T>));
+        panel::multiply_accumulate(result, sum, panel::load_line(latent + row * SIZE + first_sample));
         return result;
     }
 
     // Adam's step of log_std. `d_output` holds panels of [2 ACTION_DIM][SIZE], `d_variance` of [ACTION_DIM][SIZE].
-    template <std::size_t N_PANELS, typename T, std::size_t LATENT_DIM, std::size_t ACTION_DIM>
+    template <std::size_t N_PANELS, typename T, std::size_t LATENT_DIM, std::size_t ACTION_DIM, std::size_t SIZE>
     void update_log_std(const adam::Step<T>& step, const StateDependentNoiseParameters<T>& parameters,
                         const NoiseMatrix<T, LATENT_DIM, ACTION_DIM>& matrix, const T* latent, const T* d_output,
-                        const T* d_variance, StateDependentNoiseScratch<T, LATENT_DIM, ACTION_DIM>& scratch) {
-        dense::weight_gradient_of_few_rows<LATENT_DIM, ACTION_DIM, 2 * ACTION_DIM, N_PANELS>(
-            d_output + ACTION_DIM * panel::SIZE<T>, latent, scratch.d_weights,
-            [](const panel::Line<T>& x) { return x; });
-        dense::weight_gradient_of_few_rows<LATENT_DIM, ACTION_DIM, ACTION_DIM, N_PANELS>(
+                        const T* d_variance, StateDependentNoiseScratch<T, LATENT_DIM, ACTION_DIM, SIZE>& scratch) {
+        dense::weight_gradient_of_few_rows<LATENT_DIM, ACTION_DIM, 2 * ACTION_DIM, N_PANELS, SIZE>(
+            d_output + ACTION_DIM * SIZE, latent, scratch.d_weights, [](const panel::Line<T>& x) { return x; });
+        dense::weight_gradient_of_few_rows<LATENT_DIM, ACTION_DIM, ACTION_DIM, N_PANELS, SIZE>(
             d_variance, latent, scratch.d_variances, [](const panel::Line<T>& x) {
                 panel::Line<T> square = dense::constant_line(T{0});
                 panel::multiply_accumulate(square, x, x);

@@ -40,11 +40,11 @@ namespace rl_tools::rl::algorithms::sb3_sac::distributions {
     };
 
     // Everything the policy says about one panel of observations, kept for the gradient.
-    template <typename T_T, std::size_t T_ACTION_DIM>
+    template <typename T_T, std::size_t T_ACTION_DIM, std::size_t T_SIZE>
     struct StateDependentNoise {
         using T = T_T;
         static constexpr std::size_t ACTION_DIM = T_ACTION_DIM;
-        static constexpr std::size_t SIZE = panel::SIZE<T>;
+        static constexpr std::size_t SIZE = T_SIZE;
         alignas(panel::ALIGNMENT) T standard_deviation[ACTION_DIM * SIZE];  // of the action for this state
         alignas(panel::ALIGNMENT) T deviation[ACTION_DIM * SIZE];           // atanh(a) - mean
         alignas(panel::ALIGNMENT) T action[ACTION_DIM * SIZE];              // a = tanh(u)
@@ -52,10 +52,10 @@ namespace rl_tools::rl::algorithms::sb3_sac::distributions {
     };
 
     // What one thread needs for one task.
-    template <typename T_T, std::size_t T_LATENT_DIM, std::size_t T_ACTION_DIM>
+    template <typename T_T, std::size_t T_LATENT_DIM, std::size_t T_ACTION_DIM, std::size_t T_SIZE>
     struct StateDependentNoiseScratch {
         using T = T_T;
-        alignas(panel::ALIGNMENT) T squares[T_LATENT_DIM * panel::SIZE<T>];
+        alignas(panel::ALIGNMENT) T squares[T_LATENT_DIM * T_SIZE];
         T d_weights[T_ACTION_DIM * T_LATENT_DIM];
         T d_variances[T_ACTION_DIM * T_LATENT_DIM];
         T d_log_std[T_LATENT_DIM * T_ACTION_DIM];
