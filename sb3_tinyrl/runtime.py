@@ -7,6 +7,7 @@ import os
 from stable_baselines3 import SAC
 
 from sb3_tinyrl._native.background import BackgroundBuild
+from sb3_tinyrl._native.blas import Blas
 from sb3_tinyrl._native.build import find
 from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl._native.library import Kernel
@@ -30,14 +31,14 @@ class Runtime:
         self._may_find_kernel = True
         self._last_warning = ""
 
-    def prepare(self, model: SAC, batch_size: int) -> None:
+    def prepare(self, model: SAC, batch_size: int, blas: Blas | None) -> None:
         """Start to compile, or to look up, the kernel that a run of ``learn`` will need.
 
         :raises UnsupportedByKernelError: when no kernel can serve the model, or none any more
         """
         # Dropped first: a frozen parameter, say, moves no memory, and the binding would go on to train it.
         binding, self._binding = self._binding, None
-        spec = kernel_spec(model, batch_size)
+        spec = kernel_spec(model, batch_size, blas is not None)
         self._binding = binding
         if self._build is not None and self._build.has_failed:
             self._build = None  # The user may have mended what was wrong.
@@ -47,22 +48,22 @@ class Runtime:
         if self._build is None or self._build.spec != spec or not self._build.is_alive:
             self._build = BackgroundBuild(spec)
 
-    def binding(self, model: SAC, batch_size: int, n_threads: int | None) -> Binding:
+    def binding(self, model: SAC, batch_size: int, n_threads: int | None, blas: Blas | None) -> Binding:
         """The kernel bound to the model's memory; waits for the build if need be.
 
         :raises UnsupportedByKernelError: when no kernel can serve the model
         :raises KernelError: when the kernel can't be built or loaded
         """
         binding = self._binding
-        if binding is not None and binding.kernel.serves(batch_size, n_threads) and binding.is_current(model):
+        if binding is not None and binding.kernel.serves(batch_size, n_threads, blas) and binding.is_current(model):
             return binding
-        spec = kernel_spec(model, batch_size)
-        if binding is not None and binding.kernel.spec == spec and binding.kernel.serves(batch_size, n_threads):
+        spec = kernel_spec(model, batch_size, blas is not None)
+        if binding is not None and binding.kernel.spec == spec and binding.kernel.serves(batch_size, n_threads, blas):
             kernel = binding.kernel
         else:
             self._start_build(spec)
             assert self._build is not None
-            kernel = Kernel(spec, self._build.result(), n_threads)
+            kernel = Kernel(spec, self._build.result(), n_threads, blas)
         # Dropped first, so that a binding that fails leaves none that writes to memory given up.
         self._binding = None
         self._binding = Binding(model, kernel)

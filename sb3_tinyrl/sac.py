@@ -22,7 +22,9 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.sac.policies import SACPolicy
 
 from sb3_tinyrl import prediction, rollout
-from sb3_tinyrl._native.errors import KernelError
+from sb3_tinyrl._native import blas
+from sb3_tinyrl._native.blas import Blas
+from sb3_tinyrl._native.errors import BlasError, KernelError
 from sb3_tinyrl._native.library import AdamHyperParameters, Engine, HyperParameters
 from sb3_tinyrl._native.thread_count import MAX_THREADS
 from sb3_tinyrl.binding import Binding
@@ -33,8 +35,10 @@ from sb3_tinyrl.runtime import Runtime
 from sb3_tinyrl.transitions import features
 
 KernelChoice = Literal["auto", "native", "torch"]
+Backend = Literal["simd", "blas", "mkl", "openblas", "accelerate"]
 
 _KERNEL_CHOICES = ("auto", "native", "torch")
+_BACKENDS = ("simd", "blas", *blas.LIBRARIES)
 
 
 class TinySAC(SAC):
@@ -53,10 +57,15 @@ class TinySAC(SAC):
         with one warning that says why; ``"native"`` raises instead; ``"torch"`` is SB3's own update.
     :param n_threads: threads that share an update, 1 to 16; by default as many as the first updates turn out to be
         fastest with, at most those the process may use. The results do not depend on it.
+    :param backend: what computes the kernel's matrix products: ``"simd"``, code that is compiled for their sizes, or a
+        library: ``"mkl"``, ``"openblas"``, ``"accelerate"``, or ``"blas"`` for the first of accelerate, mkl and openblas
+        that is there. By default Accelerate on macOS and ``"simd"`` elsewhere. The results differ in rounding. Nothing
+        takes the place of a library that is missing: that is an error, unless ``kernel="torch"``.
 
     The other parameters are those of :class:`stable_baselines3.SAC`.
 
-    :raises ValueError: for a ``kernel`` or ``n_threads`` that is not one of the above
+    :raises ValueError: for a ``kernel``, ``n_threads`` or ``backend`` that is not one of the above
+    :raises KernelError: when the library that ``backend`` names is not installed
     """
 
     def __init__(
@@ -91,9 +100,11 @@ class TinySAC(SAC):
         _init_setup_model: bool = True,
         kernel: KernelChoice = "auto",
         n_threads: int | None = None,
+        backend: Backend | None = None,
     ) -> None:
         self.kernel = kernel
         self.n_threads = n_threads
+        self.backend = backend
         self._check_kernel_arguments()
         # The state of the kernel's random numbers; plain numbers, so that any SB3 can read the zip file.
         self._kernel_key: int | None = None
@@ -140,6 +151,20 @@ class TinySAC(SAC):
             raise ValueError(
                 f"n_threads={self.n_threads!r}; expected 1 to {MAX_THREADS}, or None for as many as are fastest"
             )
+        if self.backend is not None and self.backend not in _BACKENDS:
+            raise ValueError(f"backend={self.backend!r}; expected one of {', '.join(map(repr, _BACKENDS))}, or None")
+        if self.kernel != "torch" and self.backend not in (None, "simd"):
+            blas.require(self._library_name())
+
+    def _library_name(self) -> str | None:
+        """The library that ``backend`` names; ``None`` where it names none."""
+        return self.backend if self.backend in blas.LIBRARIES else None
+
+    def _blas(self) -> Blas | None:
+        """What computes the kernel's matrix products, or ``None`` for the kernel itself."""
+        if self.backend == "simd":
+            return None
+        return blas.default() if self.backend is None else blas.load(self._library_name())
 
     def _setup_model(self) -> None:
         # SB3 seeds anew when it loads a model; the kernel's random numbers go on where they were.
@@ -175,7 +200,7 @@ class TinySAC(SAC):
         self._runtime.collects, self._runtime.loop = False, None
         if self.kernel != "torch":
             try:
-                self._runtime.prepare(self, self.batch_size)
+                self._runtime.prepare(self, self.batch_size, self._blas())
             except KernelError as error:
                 self._fall_back(error)
             else:
@@ -190,7 +215,7 @@ class TinySAC(SAC):
         if self.kernel == "torch":
             return None
         try:
-            binding = self._runtime.binding(self, batch_size, self.n_threads)
+            binding = self._runtime.binding(self, batch_size, self.n_threads, self._blas())
         except KernelError as error:
             self._fall_back(error)
             return None
@@ -200,7 +225,7 @@ class TinySAC(SAC):
         return binding
 
     def _fall_back(self, error: KernelError) -> None:
-        if self.kernel == "native":
+        if self.kernel == "native" or isinstance(error, BlasError):
             raise error
         self._runtime.collects = False
         # A failed build raises the same error at each try: without this, it would keep the frames of all of them.

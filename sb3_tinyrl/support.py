@@ -132,9 +132,10 @@ def _activation_of(module: nn.Module) -> Activation:
     return Activation(function, constants)
 
 
-def kernel_spec(model: SAC, batch_size: int) -> KernelSpec:
+def kernel_spec(model: SAC, batch_size: int, use_blas: bool = False) -> KernelSpec:
     """The spec of the kernel that computes ``model.train(..., batch_size)``.
 
+    :param use_blas: whether a BLAS computes its matrix products
     :raises UnsupportedByKernelError: with the first reason found why there is none
     """
     for argument in ARGUMENTS:
@@ -157,6 +158,7 @@ def kernel_spec(model: SAC, batch_size: int) -> KernelSpec:
         scalar_type=str(next(model.policy.actor.parameters()).dtype).removeprefix("torch."),
         use_sde=model.policy.actor.use_sde,
         observation_divisor=255 if is_image else 1,
+        use_blas=use_blas,
     )
 
 

@@ -17,5 +17,9 @@ class CacheError(KernelError):
     """The folder for compiled kernels cannot be read or written."""
 
 
+class BlasError(KernelError):
+    """A BLAS is to compute the kernel's matrix products, and there is none that works."""
+
+
 class EpisodeEndedError(RuntimeError):
     """An environment was to take a step outside of an episode."""

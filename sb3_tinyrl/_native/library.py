@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sb3_tinyrl._native.blas import Blas, BlasFunctions
 from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl._native.loading import Signatures, load_library
 from sb3_tinyrl._native.spec import KernelSpec
 from sb3_tinyrl._native.thread_count import ThreadCount
 
 #: What ``sb3_sac_abi_version`` in ``sac.cpp`` returns when its functions and structures are the ones below.
-ABI_VERSION = 5
+ABI_VERSION = 6
 
 #: Gradient steps in one call: between two calls Python gets to see a KeyboardInterrupt.
 MAX_STEPS = 16
@@ -204,7 +205,7 @@ class ExplorationMatrices(ctypes.Structure):
 
 _SIGNATURES: Signatures = {
     "sb3_sac_abi_version": (ctypes.c_uint32, ()),
-    "sb3_sac_create": (ctypes.c_void_p, (ctypes.c_uint32,)),
+    "sb3_sac_create": (ctypes.c_void_p, (ctypes.c_uint32, ctypes.POINTER(BlasFunctions))),
     "sb3_sac_destroy": (None, (ctypes.c_void_p,)),
     "sb3_sac_bind": (
         None,
@@ -292,16 +293,20 @@ class Kernel:
     :param library: path of the shared library
     :param n_threads: threads that share an update, the calling one among them; ``None`` for the number that turns out
         to be the fastest. The results do not depend on it.
+    :param blas: computes the matrix products, for a spec with ``use_blas``; ``None`` for others
     :raises KernelError: when the library can't be loaded, or memory or threads are not to be had
     """
 
-    def __init__(self, spec: KernelSpec, library: Path, n_threads: int | None = None) -> None:
+    def __init__(self, spec: KernelSpec, library: Path, n_threads: int | None = None, blas: Blas | None = None) -> None:
+        assert spec.use_blas == (blas is not None)
         self.spec = spec
+        self.blas = blas
         self.n_threads = n_threads
         self._thread_count = ThreadCount(n_threads)
         self.process_id = os.getpid()
         self._library = load_library(library, "kernel", "C interface", _SIGNATURES, "sb3_sac_abi_version", ABI_VERSION)
-        self._handle = self._library.sb3_sac_create(self._thread_count.largest)
+        functions = ctypes.byref(blas.functions()) if blas else None
+        self._handle = self._library.sb3_sac_create(self._thread_count.largest, functions)
         if not self._handle:
             raise KernelError(
                 f"The kernel got no memory for its workspace or could not start {self._thread_count.largest} "
@@ -317,9 +322,14 @@ class Kernel:
         if getattr(self, "_handle", None) and os.getpid() == self.process_id:
             self._library.sb3_sac_destroy(self._handle)
 
-    def serves(self, batch_size: int, n_threads: int | None) -> bool:
+    def serves(self, batch_size: int, n_threads: int | None, blas: Blas | None) -> bool:
         """Whether a call with these arguments needs no other kernel; a forked child needs threads of its own."""
-        return batch_size == self.spec.batch_size and n_threads == self.n_threads and os.getpid() == self.process_id
+        return (
+            batch_size == self.spec.batch_size
+            and n_threads == self.n_threads
+            and blas is self.blas
+            and os.getpid() == self.process_id
+        )
 
     def bind(
         self,
