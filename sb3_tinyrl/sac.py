@@ -58,9 +58,9 @@ class TinySAC(SAC):
     :param n_threads: threads that share an update, 1 to 16; by default as many as the first updates turn out to be
         fastest with, at most those the process may use. The results do not depend on it.
     :param backend: what computes the kernel's matrix products: ``"simd"``, code that is compiled for their sizes, or a
-        library: ``"mkl"``, ``"openblas"``, ``"accelerate"``, or ``"blas"`` for the first of accelerate, mkl and openblas
-        that is there. By default Accelerate on macOS and ``"simd"`` elsewhere. The results differ in rounding. Nothing
-        takes the place of a library that is missing: that is an error, unless ``kernel="torch"``.
+        library: ``"accelerate"``, ``"mkl"``, ``"openblas"``, or ``"blas"`` for the first of these that is there. By
+        default Accelerate on macOS and ``"simd"`` elsewhere. The results differ in rounding. Nothing takes the place of
+        a library that is missing: that is an error, unless ``kernel="torch"``.
 
     The other parameters are those of :class:`stable_baselines3.SAC`.
 

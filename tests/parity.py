@@ -201,6 +201,7 @@ def make_pair(
     normalize: dict[str, Any] | None = None,
     seed: int = 1,
     n_threads: int = 2,
+    backend: str | None = None,
     policy: str = "MlpPolicy",
     **arguments: Any,
 ) -> Pair:
@@ -217,7 +218,7 @@ def make_pair(
         for _ in range(10):
             env.step(np.ones((n_envs, action_dim), np.float32))
     common = dict(policy=policy, env=env, seed=seed, buffer_size=buffer_size * n_envs, device="cpu", **arguments)
-    ours = TinySAC(kernel="native", n_threads=n_threads, **common)
+    ours = TinySAC(kernel="native", n_threads=n_threads, backend=backend, **common)
     policy_kwargs = dict(arguments.get("policy_kwargs", {}))
     if dtype == th.float64:
         is_dict = isinstance(observation_space, spaces.Dict)

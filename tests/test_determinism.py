@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
+from backends import EACH_LIBRARY
 from models import Scripted, differences, make, scripted, state
 from stable_baselines3 import SAC
 
@@ -24,6 +25,14 @@ def test_the_same_seed_gives_the_same_bits(arguments: dict[str, Any]) -> None:
 @pytest.mark.parametrize("n_threads", [2, 3, 16])
 def test_the_number_of_threads_does_not_matter(n_threads: int) -> None:
     assert not differences(trained(n_threads=1), trained(n_threads=n_threads))
+
+
+@EACH_LIBRARY
+@pytest.mark.parametrize("n_threads", [2, 16])
+def test_the_number_of_threads_does_not_matter_to_a_blas(library: str, n_threads: int) -> None:
+    """Batches of four panels."""
+    arguments = {"backend": library, "batch_size": 200}
+    assert not differences(trained(n_threads=1, **arguments), trained(n_threads=n_threads, **arguments))
 
 
 def test_the_number_of_threads_may_change_on_the_way() -> None:

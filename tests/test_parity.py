@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch as th
+from backends import EACH_LIBRARY
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,7 +40,7 @@ SHAPES = {
 
 
 def pair_of(shape: str, dtype: th.dtype, **arguments) -> Pair:
-    parameters = dict(SHAPES[shape])
+    parameters = SHAPES[shape] | {name: arguments.pop(name) for name in SHAPES[shape].keys() & arguments.keys()}
     policy_kwargs = dict(net_arch=parameters.pop("net_arch"), **arguments.pop("policy_kwargs", {}))
     return make_pair(**parameters, dtype=dtype, policy_kwargs=policy_kwargs, **arguments)
 
@@ -100,6 +101,34 @@ def test_float32_steps_equal_sb3_to_rounding(shape):
     pair.train(90)
     assert fraction_below(parameter_deviations(pair), 3e-5) > 0.99
     assert_equal_to(pair, 0.2, parameter_tolerance=3e-3)
+
+
+# A panel in part, several of them, first layers that pass gradients to actions, no layer at all, one sample.
+@EACH_LIBRARY
+@pytest.mark.parametrize("shape", ["humanoid", "three layers", "no layer", "unlike"])
+def test_float64_steps_with_a_blas_equal_sb3(shape, library):
+    pair = pair_of(shape, th.float64, backend=library)
+    for gradient_steps in (1, 9):
+        pair.train(gradient_steps)
+        assert_equal_to(pair, 1e-10)
+
+
+@EACH_LIBRARY
+@pytest.mark.parametrize("shape", ["pendulum", "three layers"])
+def test_float32_steps_with_a_blas_equal_sb3_to_rounding(shape, library):
+    pair = pair_of(shape, th.float32, backend=library)
+    for gradient_steps in (1, 9):
+        pair.train(gradient_steps)
+        assert_rounded_equal_to(pair)
+
+
+@EACH_LIBRARY
+@pytest.mark.parametrize("features", [dict(use_sde=True), dict(policy_kwargs=dict(activation_fn=nn.SiLU, n_critics=3))])
+def test_features_with_a_blas_equal_sb3(features, library):
+    pair = pair_of("smallest", th.float64, batch_size=100, backend=library, **features)
+    for gradient_steps in (1, 9):
+        pair.train(gradient_steps)
+        assert_equal_to(pair, 1e-10)
 
 
 class OwnReplayBuffer(ReplayBuffer):

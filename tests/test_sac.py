@@ -54,9 +54,9 @@ def parameters(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
     return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
 
 
-def test_the_constructor_takes_what_sb3s_takes_and_two_more() -> None:
+def test_the_constructor_takes_what_sb3s_takes_and_three_more() -> None:
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    own = [("kernel", keyword, "auto"), ("n_threads", keyword, None)]
+    own = [("kernel", keyword, "auto"), ("n_threads", keyword, None), ("backend", keyword, None)]
     assert parameters(TinySAC.__init__) == parameters(SAC.__init__) + own
 
 

@@ -168,9 +168,9 @@ def test_a_bad_choice_at_load_is_refused_by_learn(tmp_path: Path) -> None:
 
 def test_a_file_whose_random_state_was_left_out_loads(tmp_path: Path) -> None:
     model = trained()
-    model.save(tmp_path / "model", exclude=["_kernel_key", "_n_sampled_batches", "kernel", "n_threads"])
+    model.save(tmp_path / "model", exclude=["_kernel_key", "_n_sampled_batches", "kernel", "n_threads", "backend"])
     before = state(loaded := TinySAC.load(tmp_path / "model", env=gym.make("Pendulum-v1")))
-    assert (loaded.kernel, loaded.n_threads) == ("auto", None)
+    assert (loaded.kernel, loaded.n_threads, loaded.backend) == ("auto", None, None)
     assert_trained(continue_natively(loaded), before)
 
 

@@ -70,7 +70,7 @@ def _load_accelerate(files: list[Path]) -> Blas:
 def _find_mkl() -> list[Path]:
     # Elsewhere than on Linux, the layers have other names and are loaded otherwise.
     found = {path.name.partition(".so")[0] + ".so": path for path in package_files("mkl") if ".so" in path.name}
-    return [found[layer] for layer in _MKL_LAYERS if layer in found] if _MKL_LAYERS[-1] in found else []
+    return [found[layer] for layer in _MKL_LAYERS] if found.keys() >= set(_MKL_LAYERS) else []
 
 
 def _load_mkl(files: list[Path]) -> Blas:
@@ -143,6 +143,16 @@ def label(name: str) -> str:
     return _LIBRARIES[name].label
 
 
+def remedy(name: str) -> str:
+    """Return what to do when a library is not installed."""
+    return _LIBRARIES[name].remedy
+
+
+def files(name: str) -> list[Path]:
+    """Return the files of which a library consists; none when it is not installed."""
+    return _LIBRARIES[name].find()
+
+
 def installed() -> list[str]:
     """Return the names of the libraries that are there, the preferred one first. Nothing is loaded."""
     return [name for name, library in _LIBRARIES.items() if library.find()]
@@ -161,8 +171,7 @@ def require(name: str | None = None) -> str:
     wanted = "; ".join(f"{_LIBRARIES[name].label} needs {_LIBRARIES[name].wanted}" for name in names)
     remedies = " or ".join(_LIBRARIES[name].remedy for name in names if name != "accelerate" or len(names) == 1)
     raise BlasError(
-        f"no BLAS was found for the kernel: {wanted}. Either {remedies}, or do without one and pass "
-        'backend="simd".'
+        f'no BLAS was found for the kernel: {wanted}. Either {remedies}, or do without one and pass backend="simd".'
     )
 
 

@@ -200,6 +200,7 @@ class Tiny(StableBaselines3):
     label = "TinySAC"
     distribution = "sb3-tinyrl"
     measurements = (*StableBaselines3.measurements, "phases")
+    backend: ClassVar[str] = "simd"
 
     def _algorithm(self) -> tuple[Any, dict[str, Any]]:
         from sb3_tinyrl.sac import TinySAC
@@ -210,18 +211,21 @@ class Tiny(StableBaselines3):
             "device": "cpu",
             "kernel": "native",
             "n_threads": None if is_limited else self.settings.threads,
+            "backend": self.backend,
         }
 
     def set_up(self) -> dict[str, float]:
         """Build the kernel, load it a second time, and take the first steps."""
+        from sb3_tinyrl._native import blas
         from sb3_tinyrl._native.build import build
         from sb3_tinyrl._native.library import Kernel
         from sb3_tinyrl.support import kernel_spec
 
         self._make_model()
-        spec = kernel_spec(self.model, self.settings.batch_size)  # type: ignore[arg-type]
+        loaded = None if self.backend == "simd" else blas.load(self.backend)
+        spec = kernel_spec(self.model, self.settings.batch_size, loaded is not None)  # type: ignore[arg-type]
         cold = seconds(lambda: build(spec))
-        warm = seconds(lambda: Kernel(spec, build(spec)))
+        warm = seconds(lambda: Kernel(spec, build(spec), blas=loaded))
         self._warm_up()
         return {"cold": cold, "warm": warm}
 
@@ -255,6 +259,38 @@ class Tiny(StableBaselines3):
         parts = {"gradient steps": spent["kernel"], "around gradient steps": spent["train"] - spent["kernel"]}
         # Native environments: acting, stepping, storing and training in one call.
         return parts | ({"the whole loop, natively": spent["loop"]} if spent["loop"] else {})
+
+
+class TinyBlas(Tiny):
+    """TinySAC with the matrix products of a library."""
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """The library."""
+        from sb3_tinyrl._native import blas
+
+        return None if cls.backend in blas.installed() else blas.remedy(cls.backend)
+
+
+class TinyMkl(TinyBlas):
+    """TinySAC with the matrix products of MKL."""
+
+    label = "TinySAC, MKL"
+    backend = "mkl"
+
+
+class TinyOpenBlas(TinyBlas):
+    """TinySAC with the matrix products of OpenBLAS."""
+
+    label = "TinySAC, OpenBLAS"
+    backend = "openblas"
+
+
+class TinyAccelerate(TinyBlas):
+    """TinySAC with the matrix products of Accelerate, its default on macOS."""
+
+    label = "TinySAC, Accelerate"
+    backend = "accelerate"
 
 
 class Sbx(StableBaselines3):
@@ -395,7 +431,15 @@ class RLtools(Peer):
 
 
 #: In the order in which they are shown; the first is the one the others are compared with.
-PEERS: dict[str, type[Peer]] = {"tiny": Tiny, "sb3": StableBaselines3, "sbx": Sbx, "rltools": RLtools}
+PEERS: dict[str, type[Peer]] = {
+    "tiny": Tiny,
+    "tiny-mkl": TinyMkl,
+    "tiny-openblas": TinyOpenBlas,
+    "tiny-accelerate": TinyAccelerate,
+    "sb3": StableBaselines3,
+    "sbx": Sbx,
+    "rltools": RLtools,
+}
 
 
 def _version(distribution: str) -> str | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from sb3_tinyrl._native import blas
 from sb3_tinyrl._native.compiler import find_compiler
 
 _SOURCE = Path(__file__).with_name("rltools_blas.cpp")
@@ -19,9 +19,10 @@ _SOURCE = Path(__file__).with_name("rltools_blas.cpp")
 
 def chosen() -> str | None:
     """Return the name of the BLAS that the wrapper is going to use, or None if there is none."""
-    if _is_installed("mkl") and _is_installed("mkl-include"):
+    installed = blas.installed()
+    if "mkl" in installed and blas.package_files("mkl-include"):
         return "MKL"
-    if _is_installed("scipy-openblas32"):
+    if "openblas" in installed:
         return "OpenBLAS"
     return "the system's BLAS" if _links_system_blas() else None
 
@@ -35,23 +36,14 @@ def prepare() -> None:
     """Let the wrapper, which this process is about to call, find the BLAS."""
     if chosen() != "OpenBLAS":
         return
-    package = Path(str(distribution("scipy-openblas32").locate_file("scipy_openblas32")))
-    openblas = package / "lib" / "libscipy_openblas.so"
+    openblas = blas.files("openblas")[0]
     folder = Path(tempfile.mkdtemp(prefix="blas"))
     command = find_compiler().library_command(
-        _SOURCE, folder / "libblas.so", includes=(), system_includes=[package / "include"]
+        _SOURCE, folder / "libblas.so", includes=(), system_includes=[openblas.parents[1] / "include"]
     )
     subprocess.run([*command, str(openblas), f"-Wl,-rpath,{openblas.parent}"], check=True)
     # Where compilers and linkers look besides the folders they are told.
     os.environ["LIBRARY_PATH"] = os.environ["LD_RUN_PATH"] = str(folder)
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        distribution(name)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 def _links_system_blas() -> bool:

@@ -87,7 +87,10 @@ def test_environment_of_the_user(tmp_path: Path):
         (["--env", "Pendulun-v1"], "Pendulun"),
         (["--env", "no_such_module:Env-v0"], "no_such_module"),
         (["--env", "CartPole-v1"], "its action space is Discrete(2), but SAC's MlpPolicy takes a Box"),
-        (["--peers", "sb3,sb4"], "there is no 'sb4'; choose from sb3,sbx,rltools"),
+        (
+            ["--peers", "sb3,sb4"],
+            "there is no 'sb4'; choose from tiny-mkl,tiny-openblas,tiny-accelerate,sb3,sbx,rltools",
+        ),
         (["--threads", "1000"], "ask for no more"),
         (["--rounds", "0"], "expected at least 1"),
         (["--net-arch", "64,"], "--net-arch"),

@@ -23,6 +23,11 @@ SPECS = {
         9, 3, (), (8,), batch_size=17, observation_type="uint8", use_sde=True, observation_divisor=255
     ),
     "several panels": KernelSpec(20, 1, (32,), (16, 16, 16), n_critics=1, batch_size=50),
+    "BLAS": KernelSpec(5, 3, (17, 70), (31, 18), n_critics=2, batch_size=150, use_blas=True),
+    "BLAS and state-dependent noise": KernelSpec(
+        7, 2, (35,), (19,), n_critics=2, batch_size=75, use_sde=True, use_blas=True, scalar_type="float64"
+    ),
+    "BLAS without hidden layers": KernelSpec(2, 9, (), (), n_critics=3, batch_size=1, use_blas=True),
 }
 
 
@@ -72,8 +77,9 @@ def test_kernel_without_vector_types(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_kernel_under_thread_sanitizer(tmp_path):
-    (tmp_path / "kernel_spec.h").write_text(SPECS["several panels"].header())
+@pytest.mark.parametrize("name", ["several panels", "BLAS"])
+def test_kernel_under_thread_sanitizer(name, tmp_path):
+    (tmp_path / "kernel_spec.h").write_text(SPECS[name].header())
     compile_and_run("sac_test.cpp", tmp_path, "-fsanitize=thread")
 
 
