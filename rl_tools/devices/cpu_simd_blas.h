@@ -14,7 +14,7 @@ namespace rl_tools::devices {
 
         // Large enough for a product to repay its call and the packing of its weights, small enough for several threads
         // to share a batch. Batches that do not fill their panels are spread evenly over them.
-        template <typename T, std::size_t BATCH_SIZE>
+        template <typename T, std::size_t BATCH_SIZE, std::size_t LARGEST_LAYER>
         struct PANEL {
             static constexpr std::size_t MAX_SIZE = 64;
             static constexpr std::size_t N_PANELS = panel::n_blocks(BATCH_SIZE, MAX_SIZE);

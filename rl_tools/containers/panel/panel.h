@@ -14,6 +14,10 @@ namespace rl_tools::panel {
     template <typename T>
     inline constexpr std::size_t SIZE = ALIGNMENT / sizeof(T);
 
+    // Rows that lie a multiple of this apart share so few sets of the first-level cache that they drive each other
+    // out of it.
+    inline constexpr std::size_t ALIASING_BYTES = 2048;
+
     // Blocks of `size` that hold `dim` elements, the last of them perhaps in part.
     constexpr std::size_t n_blocks(std::size_t dim, std::size_t size) {
         return (dim + size - 1) / size;

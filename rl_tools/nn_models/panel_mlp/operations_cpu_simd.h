@@ -97,8 +97,8 @@ namespace rl_tools::nn_models::panel_mlp {
     void transpose_inputs([[maybe_unused]] Activations<SPEC, N_PANELS>& activations, [[maybe_unused]] std::size_t p,
                           [[maybe_unused]] TransposedInputs<SPEC, N_PANELS>& transposed,
                           std::index_sequence<LAYER...>) {
-        (dense::transpose_input<SPEC::input_dim(LAYER), N_PANELS>(activations.template layer_input<LAYER>(p), p,
-                                                                  transposed.template layer<LAYER>()),
+        (dense::transpose_input<SPEC::input_dim(LAYER), N_PANELS, SPEC::SIZE>(
+             activations.template layer_input<LAYER>(p), p, transposed.template layer<LAYER>()),
          ...);
     }
 
@@ -124,7 +124,7 @@ namespace rl_tools::nn_models::panel_mlp {
                         const T* d_y, const T* below, T* d_x, OTHER_GRADIENT other_gradient) {
         using TRANSPOSED = TransposedWeights<SPEC>;
         constexpr std::size_t D_Y_DIM = SPEC::is_head(LAYER) ? SPEC::OUTPUT_DIM : SPEC::output_dim(LAYER);
-        dense::backward_input<TRANSPOSED::n_columns(LAYER), D_Y_DIM, TRANSPOSED::row_dim(LAYER), F_BELOW>(
+        dense::backward_input<TRANSPOSED::n_columns(LAYER), D_Y_DIM, TRANSPOSED::row_dim(LAYER), SPEC::SIZE, F_BELOW>(
             transposed.template layer<LAYER>(), d_y, below, d_x, other_gradient);
     }
 
@@ -290,7 +290,7 @@ namespace rl_tools::nn_models::panel_mlp {
               typename T>
     void weight_gradient(devices::CPU_SIMD<DEVICE_SPEC>&, Activations<SPEC, N_PANELS>&,
                          TransposedInputs<SPEC, N_PANELS>& transposed_inputs, const T* d_y, T* d_weights) {
-        dense::weight_gradient<SPEC::input_dim(LAYER), ROWS, SPEC::output_dim(LAYER), N_PANELS>(
+        dense::weight_gradient<SPEC::input_dim(LAYER), ROWS, SPEC::output_dim(LAYER), N_PANELS, SPEC::SIZE>(
             d_y, transposed_inputs.template layer<LAYER>(), d_weights);
     }
 

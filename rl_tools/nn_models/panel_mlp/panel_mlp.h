@@ -10,6 +10,15 @@
 #include <rl_tools/nn/torch_activation/torch_activation.h>
 
 namespace rl_tools::nn_models::panel_mlp {
+    // Weights of the largest hidden layer.
+    template <std::size_t... HIDDEN_DIMS>
+    constexpr std::size_t largest_layer([[maybe_unused]] std::size_t input_dim, std::index_sequence<HIDDEN_DIMS...>) {
+        std::size_t largest = 0;
+        ((largest = input_dim * HIDDEN_DIMS > largest ? input_dim * HIDDEN_DIMS : largest, input_dim = HIDDEN_DIMS),
+         ...);
+        return largest;
+    }
+
     // `PANEL` is the device's. `INPUT_GRADIENT_DIM` counts the last inputs whose gradient is needed: the actions of a
     // critic. `N_TRAINED_HEADS` counts the first heads that have an optimiser: the weights of the others belong to
     // somebody else.
@@ -152,14 +161,14 @@ namespace rl_tools::nn_models::panel_mlp {
     struct TransposedInputs {
         using SPEC = T_SPEC;
         using T = typename SPEC::T;
-        static constexpr std::size_t SIZE = SPEC::SIZE;
+        static constexpr std::size_t BLOCK = panel::SIZE<T>;
 
         static constexpr std::size_t offset(std::size_t layer) {
             std::size_t n_blocks = 0;
             for (std::size_t below = 0; below < layer; below++) {
-                n_blocks += panel::n_blocks(SPEC::input_dim(below), SIZE);
+                n_blocks += panel::n_blocks(SPEC::input_dim(below), BLOCK);
             }
-            return n_blocks * T_N_PANELS * SIZE * SIZE;
+            return n_blocks * T_N_PANELS * SPEC::SIZE * BLOCK;
         }
 
         alignas(panel::ALIGNMENT) T data[SPEC::HAS_TRANSPOSES && SPEC::N_HIDDEN > 0 ? offset(SPEC::N_HIDDEN) : 1];
@@ -185,10 +194,15 @@ namespace rl_tools::nn_models::panel_mlp {
         static constexpr std::size_t n_columns(std::size_t layer) {
             return SPEC::input_dim(layer) - first_column(layer);
         }
-        // Rows of W to a column, for hidden layers with padding to whole blocks; the heads share one matrix.
+        // Rows of W to a column, for hidden layers with padding to whole blocks, and by one more where columns would
+        // share a few cache sets again; the heads share one matrix.
         static constexpr std::size_t row_dim(std::size_t layer) {
-            constexpr std::size_t SIZE = SPEC::SIZE;
-            return SPEC::is_head(layer) ? SPEC::OUTPUT_DIM : panel::n_blocks(SPEC::output_dim(layer), SIZE) * SIZE;
+            if (SPEC::is_head(layer)) {
+                return SPEC::OUTPUT_DIM;
+            }
+            constexpr std::size_t BLOCK = panel::SIZE<T>;
+            const std::size_t dim = panel::n_blocks(SPEC::output_dim(layer), BLOCK) * BLOCK;
+            return dim * sizeof(T) % panel::ALIASING_BYTES == 0 ? dim + BLOCK : dim;
         }
         static constexpr std::size_t offset(std::size_t layer) {
             std::size_t sum = 0;

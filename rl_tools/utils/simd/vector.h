@@ -15,9 +15,11 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define RL_TOOLS_NOINLINE __attribute__((noinline))
 #define RL_TOOLS_INLINE __attribute__((always_inline)) inline
+#define RL_TOOLS_INLINE_LAMBDA __attribute__((always_inline))
 #else
 #define RL_TOOLS_NOINLINE
 #define RL_TOOLS_INLINE inline
+#define RL_TOOLS_INLINE_LAMBDA
 #endif
 
 // One piece of machine code, whoever calls it: inlined or cloned for a caller, the compiler would fuse other pairs of

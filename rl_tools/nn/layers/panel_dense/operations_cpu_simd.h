@@ -48,10 +48,11 @@ namespace rl_tools::nn::layers::panel_dense {
     template <std::size_t IN, std::size_t OUT, std::size_t SIZE, Function F, typename DEVICE_SPEC, typename T>
     RL_TOOLS_NOINLINE void forward(devices::CPU_SIMD<DEVICE_SPEC>&, const T* weights, const T* biases, const T* x,
                                    T* y) {
-        static_assert(SIZE == panel::SIZE<T>);
-        panel::multiply<T, OUT, IN, IN>(
-            weights, x, 1, 0, [biases](std::size_t row) { return constant_line(biases[row]); },
-            [y](std::size_t row, const Line<T>& line) { panel::store_line(y + row * SIZE, activation<F>(line)); });
+        panel::multiply_panel<T, OUT, IN, IN, SIZE>(
+            weights, x, [biases](std::size_t row, std::size_t) { return constant_line(biases[row]); },
+            [y](std::size_t row, std::size_t lane, const Line<T>& line) {
+                panel::store_line(y + row * SIZE + lane, activation<F>(line));
+            });
     }
 
     // W[ROWS][IN] x[IN] + b[ROWS], the sums of several rows at a time so that none waits for itself.
@@ -91,44 +92,46 @@ namespace rl_tools::nn::layers::panel_dense {
 
     // d_x[IN][:] = W^T[IN][OUT] d_y[OUT][:] + other_gradient(IN), through the function that made x: by way of x itself
     // for ReLU, of the function's derivatives for others. `TRANSPOSED_DIM` elements lie between two rows of W^T.
-    template <std::size_t IN, std::size_t OUT, std::size_t TRANSPOSED_DIM, Function F_BELOW, typename T,
-              typename OTHER_GRADIENT>
+    template <std::size_t IN, std::size_t OUT, std::size_t TRANSPOSED_DIM, std::size_t SIZE, Function F_BELOW,
+              typename T, typename OTHER_GRADIENT>
     RL_TOOLS_NOINLINE void backward_input(const T* transposed_weights, const T* d_y, const T* x_or_derivative, T* d_x,
                                           OTHER_GRADIENT other_gradient) {
-        panel::multiply<T, IN, OUT, TRANSPOSED_DIM>(
-            transposed_weights, d_y, 1, 0, [other_gradient](std::size_t row) { return other_gradient(row, 0); },
-            [x_or_derivative, d_x](std::size_t row, Line<T> line) {
+        panel::multiply_panel<T, IN, OUT, TRANSPOSED_DIM, SIZE>(
+            transposed_weights, d_y, other_gradient,
+            [x_or_derivative, d_x](std::size_t row, std::size_t lane, Line<T> line) {
                 if constexpr (F_BELOW != Function::IDENTITY) {
-                    const Line<T> below = panel::load_line(x_or_derivative + row * panel::SIZE<T>);
+                    const Line<T> below = panel::load_line(x_or_derivative + row * SIZE + lane);
                     line = activation_gradient<F_BELOW>(below, line);
                 }
-                panel::store_line(d_x + row * panel::SIZE<T>, line);
+                panel::store_line(d_x + row * SIZE + lane, line);
             });
     }
 
-    // Columns of x are kept as blocks of SIZE features: [block][sample of the batch][SIZE].
+    // Columns of x are kept as blocks of as many features as a cache line holds: [block][sample of the batch][feature].
     //
-    // x_columns[block][p * SIZE + sample][feature] = x[block * SIZE + feature][sample] for panel `p`.
-    template <std::size_t IN, std::size_t N_PANELS, typename T>
+    // x_columns[block][p * SIZE + sample][feature] = x[block * panel::SIZE + feature][sample] for panel `p`.
+    template <std::size_t IN, std::size_t N_PANELS, std::size_t SIZE, typename T>
     RL_TOOLS_NOINLINE void transpose_input(const T* x, std::size_t p, T* x_columns) {
-        constexpr std::size_t SIZE = panel::SIZE<T>;
-        for (std::size_t block = 0; block < panel::n_blocks(IN, SIZE); block++) {
-            panel::transpose_block(x + block * SIZE * SIZE, SIZE, IN - block * SIZE,
-                                   x_columns + (block * N_PANELS + p) * SIZE * SIZE, SIZE);
+        constexpr std::size_t BLOCK = panel::SIZE<T>;
+        for (std::size_t block = 0; block < panel::n_blocks(IN, BLOCK); block++) {
+            for (std::size_t lane = 0; lane < SIZE; lane += BLOCK) {
+                panel::transpose_block(x + block * BLOCK * SIZE + lane, SIZE, IN - block * BLOCK,
+                                       x_columns + ((block * N_PANELS + p) * SIZE + lane) * BLOCK, BLOCK);
+            }
         }
     }
 
     // d_W[ROWS][IN] = sum over panels and samples of d_y[panel][ROWS][sample] x_columns[block][sample][feature]
     //
     // `ROWS` rows of the layer, whose gradients in two neighbouring panels lie `D_Y_DIM` rows apart.
-    template <std::size_t IN, std::size_t ROWS, std::size_t D_Y_DIM, std::size_t N_PANELS, typename T>
+    template <std::size_t IN, std::size_t ROWS, std::size_t D_Y_DIM, std::size_t N_PANELS, std::size_t SIZE, typename T>
     RL_TOOLS_NOINLINE void weight_gradient(const T* d_y, const T* x_columns, T* d_weights) {
-        constexpr std::size_t SIZE = panel::SIZE<T>;
-        for (std::size_t block = 0; block < panel::n_blocks(IN, SIZE); block++) {
-            T* columns = d_weights + block * SIZE;
-            const std::size_t n_columns = IN - block * SIZE < SIZE ? IN - block * SIZE : SIZE;
+        constexpr std::size_t BLOCK = panel::SIZE<T>;
+        for (std::size_t block = 0; block < panel::n_blocks(IN, BLOCK); block++) {
+            T* columns = d_weights + block * BLOCK;
+            const std::size_t n_columns = IN - block * BLOCK < BLOCK ? IN - block * BLOCK : BLOCK;
             panel::multiply<T, ROWS, SIZE, SIZE>(
-                d_y, x_columns + block * N_PANELS * SIZE * SIZE, N_PANELS, D_Y_DIM * SIZE,
+                d_y, x_columns + block * N_PANELS * SIZE * BLOCK, N_PANELS, D_Y_DIM * SIZE,
                 [](std::size_t) { return constant_line(T{0}); },
                 [columns, n_columns](std::size_t row, const Line<T>& line) {
                     panel::store_line(columns + row * IN, line, n_columns);

@@ -1,6 +1,8 @@
 #pragma once
 // Soft actor-critic exactly as `stable_baselines3.SAC.train` computes it.
 
+#include <algorithm>
+
 #include <rl_tools/nn_models/panel_mlp/panel_mlp.h>
 #include <rl_tools/random/philox/philox.h>
 #include <rl_tools/rl/algorithms/sb3_sac/distributions/squashed_gaussian/squashed_gaussian.h>
@@ -22,7 +24,10 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         static constexpr std::size_t BATCH_SIZE = T_BATCH_SIZE;
         static constexpr bool USE_SDE = T_USE_SDE;
         static constexpr std::size_t OBSERVATION_DIVISOR = T_OBSERVATION_DIVISOR;  // 255 for images
-        using PANEL = typename T_DEVICE::template PANEL<T, BATCH_SIZE>;
+        static constexpr std::size_t LARGEST_LAYER =
+            std::max(nn_models::panel_mlp::largest_layer(OBSERVATION_DIM, T_ACTOR_LAYERS{}),
+                     nn_models::panel_mlp::largest_layer(OBSERVATION_DIM + ACTION_DIM, T_CRITIC_LAYERS{}));
+        using PANEL = typename T_DEVICE::template PANEL<T, BATCH_SIZE, LARGEST_LAYER>;
         static constexpr std::size_t SIZE = PANEL::SIZE;
         static constexpr std::size_t N_PANELS = panel::n_blocks(BATCH_SIZE, SIZE);
         static_assert(OBSERVATION_DIM > 0 && ACTION_DIM > 0 && N_CRITICS > 0 && BATCH_SIZE > 0);
