@@ -33,6 +33,8 @@ SHAPES = {
     "halfcheetah": dict(observation_dim=17, action_dim=6, net_arch=[400, 300], batch_size=256, seed=2),
     "humanoid": dict(observation_dim=376, action_dim=17, net_arch=[256, 256], batch_size=100),
     "three layers": dict(observation_dim=11, action_dim=3, net_arch=[64, 48, 64], batch_size=37),
+    # Panels of several lines, the last in part; rows of weights that share a few cache sets.
+    "wide": dict(observation_dim=9, action_dim=2, net_arch=[512, 520], batch_size=200),
     "one layer": dict(observation_dim=5, action_dim=2, net_arch=[32], batch_size=32),
     "no layer": dict(observation_dim=4, action_dim=2, net_arch=[], batch_size=16),
     "unlike": dict(observation_dim=6, action_dim=2, net_arch=dict(pi=[24], qf=[40, 32]), batch_size=1),
