@@ -90,7 +90,7 @@ class Binding(ActorBinding):
         self._parameters: list[th.Tensor] = []
         super().__init__(model, kernel)
         self._addresses = [*_data_ptrs(self._parameters)]
-        self._moments = self._watched_moments(model)
+        self._moments = [*chain.from_iterable(map(dict.values, self._adam_states(model)))]
 
     def _bind(self, model: SAC) -> None:
         actor, critic = model.actor, model.critic
@@ -151,18 +151,19 @@ class Binding(ActorBinding):
         return Parameter(value=parameter.data_ptr(), **{name: state[name].data_ptr() for name in moments})
 
     @staticmethod
-    def _watched_moments(model: SAC) -> list[th.Tensor]:
+    def _adam_states(model: SAC) -> list[dict[str, th.Tensor]]:
         states = [*model.actor.optimizer.state.values(), *model.critic.optimizer.state.values()]
         if model.ent_coef_optimizer is not None:
             states += model.ent_coef_optimizer.state.values()
-        return [*chain.from_iterable(map(dict.values, states))]
+        return states
 
     def is_current(self, model: SAC) -> bool:
         """Whether all memory still lies where the kernel looks for it."""
+        states = self._adam_states(model)
         return (
             all(map(is_, self._watched_objects(model), self._objects))
-            and len(moments := self._watched_moments(model)) == len(self._moments)
-            and all(map(is_, moments, self._moments))
+            and sum(map(len, states)) == len(self._moments)
+            and all(map(is_, chain.from_iterable(map(dict.values, states)), self._moments))
             and [*_data_ptrs(self._parameters)] == self._addresses
         )
 

@@ -10,11 +10,13 @@ from sb3_tinyrl._native.background import BackgroundBuild
 from sb3_tinyrl._native.blas import Blas
 from sb3_tinyrl._native.build import find
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.library import Kernel
+from sb3_tinyrl._native.library import AdamHyperParameters, HyperParameters, Kernel
 from sb3_tinyrl._native.spec import KernelSpec
 from sb3_tinyrl.binding import ActorBinding, Binding
 from sb3_tinyrl.native_loop import NativeLoop
 from sb3_tinyrl.support import kernel_spec
+
+AdamValues = tuple[float, tuple[float, float], float, float, bool]
 
 
 class Runtime:
@@ -29,6 +31,8 @@ class Runtime:
         self._binding: Binding | None = None
         self._actor_binding: ActorBinding | None = None
         self._may_find_kernel = True
+        self._hyper_parameters: HyperParameters | None = None
+        self._hyper_parameter_values: tuple[tuple[AdamValues, ...], tuple[float, ...]] = (), ()
         self._last_warning = ""
 
     def prepare(self, model: SAC, batch_size: int, blas: Blas | None) -> None:
@@ -96,6 +100,21 @@ class Runtime:
             except KernelError:
                 pass  # Stable-Baselines3 predicts without one.
         return self._actor_binding
+
+    def hyper_parameters(self, adam: tuple[AdamValues, ...], *others: float) -> HyperParameters:
+        """The structure for the kernel, made anew only when a value has changed.
+
+        :param adam: learning rate, betas, epsilon, weight decay, and whether that is decoupled; of the actor, the
+            critics and, where it is learned, the entropy coefficient
+        :param others: the other fields, in their order
+        """
+        if self._hyper_parameters is None or self._hyper_parameter_values != (adam, others):
+            actor, critic, *entropy_coefficient = (
+                AdamHyperParameters(rate, *betas, *rest) for rate, betas, *rest in adam
+            )
+            self._hyper_parameters = HyperParameters(actor, critic, *entropy_coefficient or [actor], *others)
+            self._hyper_parameter_values = adam, others
+        return self._hyper_parameters
 
     def is_new_warning(self, message: str) -> bool:
         """Whether ``message`` differs from the one before: a reason to fall back is told once."""

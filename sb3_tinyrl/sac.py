@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from numbers import Integral
+from operator import itemgetter
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -25,7 +26,7 @@ from sb3_tinyrl import prediction, rollout
 from sb3_tinyrl._native import blas
 from sb3_tinyrl._native.blas import Blas
 from sb3_tinyrl._native.errors import BlasError, KernelError
-from sb3_tinyrl._native.library import AdamHyperParameters, Engine, HyperParameters
+from sb3_tinyrl._native.library import Engine, HyperParameters
 from sb3_tinyrl._native.thread_count import MAX_THREADS
 from sb3_tinyrl.binding import Binding
 from sb3_tinyrl.environments.vec_env import as_native_vec_env
@@ -36,6 +37,8 @@ from sb3_tinyrl.transitions import features
 
 KernelChoice = Literal["auto", "native", "torch"]
 Backend = Literal["simd", "blas", "mkl", "openblas", "accelerate"]
+
+_ADAM_VALUES = itemgetter("lr", "betas", "eps", "weight_decay", "decoupled_weight_decay")
 
 _KERNEL_CHOICES = ("auto", "native", "torch")
 _BACKENDS = ("simd", "blas", *blas.LIBRARIES)
@@ -291,18 +294,14 @@ class TinySAC(SAC):
         return optimizers if self.ent_coef_optimizer is None else [*optimizers, self.ent_coef_optimizer]
 
     def _hyper_parameters(self) -> HyperParameters:
-        actor = _adam_hyper_parameters(self.actor.optimizer)
-        return HyperParameters(
-            actor_optimizer=actor,
-            critic_optimizer=_adam_hyper_parameters(self.critic.optimizer),
-            entropy_coefficient_optimizer=(
-                actor if self.ent_coef_optimizer is None else _adam_hyper_parameters(self.ent_coef_optimizer)
-            ),
-            gamma=self.gamma,
-            tau=self.tau,
-            target_entropy=self.target_entropy,
-            entropy_coefficient=0.0 if self.log_ent_coef is not None else self.ent_coef_tensor.item(),
-            target_update_interval=self.target_update_interval,
+        groups = [optimizer.param_groups[0] for optimizer in self._optimizers()]
+        return self._runtime.hyper_parameters(
+            tuple(map(_ADAM_VALUES, groups)),
+            self.gamma,
+            self.tau,
+            float(self.target_entropy),
+            0.0 if self.log_ent_coef is not None else self.ent_coef_tensor.item(),
+            self.target_update_interval,
         )
 
     def _record_losses(self, losses: npt.NDArray[np.float64]) -> None:
@@ -530,10 +529,3 @@ class TinySAC(SAC):
         :return: the largest difference from ``predict``, as a fraction of the action's range
         """
         return export_onnx(self, path)
-
-
-def _adam_hyper_parameters(optimizer: th.optim.Optimizer) -> AdamHyperParameters:
-    group = optimizer.param_groups[0]
-    return AdamHyperParameters(
-        group["lr"], *group["betas"], group["eps"], group["weight_decay"], group["decoupled_weight_decay"]
-    )
