@@ -290,6 +290,22 @@ def test_saturated_activations_equal_sb3(name):
         assert value == pytest.approx(expected_value, rel=1e-9), loss
 
 
+def test_hyperparameters_that_change_between_calls_equal_sb3():
+    pair = pair_of("one layer", th.float64)
+    kernel = pair.ours._binding(32).kernel
+    for name, value in {"gamma": 0.5, "tau": 0.3, "target_entropy": 1.5, "target_update_interval": 2}.items():
+        for model in (pair.ours, pair.reference):
+            setattr(model, name, value)
+        pair.train(3)
+        assert_equal_to(pair, 1e-10)
+    for name, value in {"betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.1}.items():
+        for model in (pair.ours, pair.reference):
+            model.critic.optimizer.param_groups[0][name] = value
+        pair.train(3)
+        assert_equal_to(pair, 1e-10)
+    assert pair.ours._binding(32).kernel is kernel
+
+
 def test_learning_rate_schedule_equals_sb3():
     pair = pair_of("one layer", th.float64, learning_rate=lambda remaining: 1e-2 * remaining)
     for remaining in (1.0, 0.5, 0.1):
