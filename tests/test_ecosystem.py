@@ -185,7 +185,9 @@ def test_evaluate_policy_gives_the_returns_that_sb3s_class_gives(tmp_path: Path)
         return evaluate_policy(model, env, n_eval_episodes=3, return_episode_rewards=True)
 
     before = state(model)
-    assert returns(model) == returns(SAC.load(tmp_path / "model"))
+    (ours, our_lengths), (theirs, their_lengths) = returns(model), returns(SAC.load(tmp_path / "model"))
+    assert ours == pytest.approx(theirs, rel=1e-5)  # the kernel's actions are rounded otherwise than torch's
+    assert our_lengths == their_lengths
     assert not differences(state(model), before)
 
 
