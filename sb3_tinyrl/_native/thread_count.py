@@ -7,6 +7,8 @@ import os
 MAX_THREADS = 16
 
 _CALLS_EACH = 12
+_CALLS_EACH_LATER = 4
+_CALLS_UNTIL_NEXT_TRIAL = 500
 
 
 def available_threads() -> int:
@@ -28,25 +30,25 @@ def _candidates(largest: int) -> list[int]:
 
 
 class ThreadCount:
-    """Tries 1, 2, 4, ... threads in turn during the first calls and stays with the fastest.
+    """Tries 1, 2, 4, ... threads in turn and stays with the fastest, until some time later it tries them again.
 
     A small network is updated in less time than other threads need to wake up, and a busy machine has no time for
-    them; neither is known before.
+    them; neither is known before, nor does a machine stay as busy as it is.
 
     :param fixed: a number that the user asks for; nothing is measured then
     """
 
     def __init__(self, fixed: int | None = None) -> None:
-        if fixed is None:
-            self.largest = available_threads()
-            candidates = _candidates(self.largest)
-        else:
-            self.largest = fixed
-            candidates = [fixed]
-        # The fastest of several calls: the others were held up by something else.
-        self._fastest = dict.fromkeys(candidates, float("inf"))
-        self._to_try = candidates * _CALLS_EACH if len(candidates) > 1 else []
+        self.largest = available_threads() if fixed is None else fixed
+        self._candidates = _candidates(self.largest) if fixed is None else [fixed]
         self._chosen = self.largest
+        self._try(_CALLS_EACH)
+
+    def _try(self, calls_each: int) -> None:
+        # The fastest of several calls: the others were held up by something else.
+        self._fastest = dict.fromkeys(self._candidates, float("inf"))
+        self._to_try = self._candidates * calls_each if len(self._candidates) > 1 else []
+        self._n_calls = 0
 
     def next(self) -> int:
         """The number of threads for the next call."""
@@ -54,8 +56,11 @@ class ThreadCount:
 
     def record(self, n_threads: int, seconds: float) -> None:
         """Note how long each gradient step of a call took with ``n_threads``."""
+        self._n_calls += 1
         if self._to_try:
             self._to_try.pop()
             self._fastest[n_threads] = min(self._fastest[n_threads], seconds)
             if not self._to_try:
                 self._chosen = min(self._fastest, key=self._fastest.__getitem__)
+        elif self._n_calls >= _CALLS_UNTIL_NEXT_TRIAL:
+            self._try(_CALLS_EACH_LATER)

@@ -10,7 +10,7 @@ from sb3_tinyrl._native.thread_count import ThreadCount, available_threads
 def settle(count: ThreadCount, seconds: dict[int, float]) -> set[int]:
     """Let it measure until it has settled; returns what it tried."""
     tried = set()
-    for _ in range(1000):
+    for _ in range(300):
         n_threads = count.next()
         tried.add(n_threads)
         count.record(n_threads, seconds[n_threads])
@@ -31,6 +31,16 @@ def test_a_call_that_was_held_up_does_not_count(monkeypatch):
     count = ThreadCount()
     count.record(count.next(), 100.0)
     settle(count, {1: 2.0, 2: 1.0})
+    assert count.next() == 2
+
+
+def test_a_machine_that_is_no_longer_busy_is_noticed(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    count = ThreadCount()
+    settle(count, {1: 2.0, 2: 3.0})
+    assert count.next() == 1
+    for _ in range(4):
+        settle(count, {1: 2.0, 2: 1.0})
     assert count.next() == 2
 
 
