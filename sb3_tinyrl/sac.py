@@ -58,8 +58,8 @@ class TinySAC(SAC):
 
     :param kernel: ``"auto"`` trains in the kernel where it can and through SB3's own PyTorch update where it can't,
         with one warning that says why; ``"native"`` raises instead; ``"torch"`` is SB3's own update.
-    :param n_threads: threads that share an update, 1 to 16; by default as many as the first updates turn out to be
-        fastest with, at most those the process may use. The results do not depend on it.
+    :param n_threads: threads that share an update, 1 to 16; by default as many as updates turn out to be fastest with,
+        at most those the process may use. The results do not depend on it.
     :param backend: what computes the kernel's matrix products: ``"simd"``, code that is compiled for their sizes, or a
         library: ``"accelerate"``, ``"mkl"``, ``"openblas"``, or ``"blas"`` for the first of these that is there. By
         default Accelerate on macOS and ``"simd"`` elsewhere. The results differ in rounding. Nothing takes the place of
