@@ -67,9 +67,10 @@ class ActorBinding:
         self.kernel.bind(parameters, log_ent_coef, noise, action_space.low, action_space.high)
 
     def acts_for(self, model: SAC) -> bool:
-        """Whether the actor still lies where the kernel looks for it."""
+        """Whether the kernel can act, and the actor still lies where it looks for it."""
         return (
-            model.policy._modules["actor"] is self._actor
+            self.kernel.is_of_this_process
+            and model.policy._modules["actor"] is self._actor
             and [*_data_ptrs(self._actor_parameters)] == self._actor_addresses
         )
 

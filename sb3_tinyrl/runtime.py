@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from stable_baselines3 import SAC
 
 from sb3_tinyrl._native.background import BackgroundBuild
@@ -77,8 +75,7 @@ class Runtime:
     def binding_that_acts(self, model: SAC) -> Binding | None:
         """The binding so far if its actor is the model's, which takes less time to see than all that training needs."""
         binding = self._binding
-        is_current = binding is not None and binding.kernel.process_id == os.getpid() and binding.acts_for(model)
-        return binding if is_current else None
+        return binding if binding is not None and binding.acts_for(model) else None
 
     def predicting_kernel(self, model: SAC) -> Kernel | None:
         """A kernel that acts for the model, if there is one without compiling or waiting.
@@ -86,9 +83,7 @@ class Runtime:
         A model that has not been trained in this process gets one if the cache has it.
         """
         binding = self._binding or self._actor_binding or self._found_binding(model)
-        if binding is None or binding.kernel.process_id != os.getpid() or not binding.acts_for(model):
-            return None
-        return binding.kernel
+        return binding.kernel if binding is not None and binding.acts_for(model) else None
 
     def _found_binding(self, model: SAC) -> ActorBinding | None:
         if self._may_find_kernel and self._build is None:

@@ -303,7 +303,7 @@ class Kernel:
         self.blas = blas
         self.n_threads = n_threads
         self._thread_count = ThreadCount(n_threads)
-        self.process_id = os.getpid()
+        self._process_id = os.getpid()
         self._library = load_library(library, "kernel", "C interface", _SIGNATURES, "sb3_sac_abi_version", ABI_VERSION)
         functions = ctypes.byref(blas.functions()) if blas else None
         self._handle = self._library.sb3_sac_create(self._thread_count.largest, functions)
@@ -319,8 +319,13 @@ class Kernel:
 
     def __del__(self) -> None:
         # The threads of a forked parent do not exist here, and waiting for them would never end.
-        if getattr(self, "_handle", None) and os.getpid() == self.process_id:
+        if getattr(self, "_handle", None) and self.is_of_this_process:
             self._library.sb3_sac_destroy(self._handle)
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether no fork lies between here and its creation."""
+        return os.getpid() == self._process_id
 
     def serves(self, batch_size: int, n_threads: int | None, blas: Blas | None) -> bool:
         """Whether a call with these arguments needs no other kernel; a forked child needs threads of its own."""
@@ -328,7 +333,7 @@ class Kernel:
             batch_size == self.spec.batch_size
             and n_threads == self.n_threads
             and blas is self.blas
-            and os.getpid() == self.process_id
+            and self.is_of_this_process
         )
 
     def bind(

@@ -8,14 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from sb3_tinyrl.bench.results import Results, median_parts
-from sb3_tinyrl.bench.text import markdown_table, number, ratio
-
-_NOT_MEASURED = "-"
+from sb3_tinyrl.bench.text import console_table, markdown_table, number, optional, ratio
 
 #: What a row says, the measurement in it, and how that is written.
 _ROWS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
@@ -44,12 +40,7 @@ def write_json(results: Results, path: Path) -> None:
 def print_tables(results: Results, console: Console) -> None:
     """Print the comparison, and where the time of a step goes."""
     for title, (header, *rows) in _tables(results).items():
-        table = Table(*header[:1], box=box.SIMPLE, title=title, title_justify="left", title_style="bold")
-        for label in header[1:]:
-            table.add_column(label, justify="right")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+        console.print(console_table(header, rows, title))
     for name, reason in results.failures.items():
         console.print(f"[bold]{name}[/bold] is missing: {reason}", highlight=False)
     console.print(_footnote(results), style="dim", highlight=False)
@@ -119,21 +110,17 @@ def _breakdown(results: Results, parts_of: dict[str, dict[str, float]]) -> list[
     rows = [["", *(results.peers[name].label for name in parts_of)]]
     all_parts = dict.fromkeys(part for parts in parts_of.values() for part in parts)
     for part in sorted(all_parts, key="total".__eq__):  # at the end
-        rows.append([part, *(_optional(parts.get(part), number) for parts in parts_of.values())])
+        rows.append([part, *(optional(parts.get(part), number) for parts in parts_of.values())])
     return rows
 
 
 def _cell(results: Results, name: str, measurement: str, show: Callable[[float], str]) -> str:
-    text = _optional(results.median(name, measurement), show)
+    text = optional(results.median(name, measurement), show)
     advantage = results.advantage(name, measurement)
     # The fraction of the peak says the same as the line above it.
     if advantage is None or name == next(iter(results.peers)) or measurement == "fraction_of_peak":
         return text
     return f"{text} ({ratio(advantage)})"
-
-
-def _optional(value: float | None, show: Callable[[float], str]) -> str:
-    return _NOT_MEASURED if value is None else show(value)
 
 
 def _footnote(results: Results) -> str:

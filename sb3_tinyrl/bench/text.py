@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+from rich import box
+from rich.table import Table
 
 
 def number(value: float) -> str:
@@ -13,6 +16,21 @@ def number(value: float) -> str:
 def ratio(value: float) -> str:
     """Return how many times better something is."""
     return f"{value:.0f}x" if value >= 10 else f"{value:.1f}x" if value >= 1 else f"{value:.2f}x"
+
+
+def optional(value: float | None, show: Callable[[float], str]) -> str:
+    """Return how a value is written, if there is one."""
+    return "-" if value is None else show(value)
+
+
+def console_table(header: list[str], rows: Iterable[list[str]], title: str | None = None) -> Table:
+    """Return a table for the terminal with numbers in all columns but the first."""
+    table = Table(header[0], box=box.SIMPLE, title=title, title_justify="left", title_style="bold")
+    for label in header[1:]:
+        table.add_column(label, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def markdown_table(header: list[str], rows: Iterable[list[str]]) -> str:

@@ -2,8 +2,9 @@
 // Batches as panels: `[panel][feature][sample]`. How many samples a panel has is the device's choice (its `PANEL`), a
 // multiple of what fills a cache line.
 //
-// Our own products want exactly one cache line: a layer of one panel stays in the first-level cache, they read torch's
-// row-major weights without packing them, and each operation on a feature is a whole number of vectors.
+// Our own products want one cache line: a layer of one panel stays in the first-level cache, they read torch's
+// row-major weights without packing them, and each operation on a feature is a whole number of vectors. Only weights
+// too large for the second-level cache are worth several lines to a panel.
 
 #include <rl_tools/utils/simd/vector.h>
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from sb3_tinyrl.bench.peers import PEERS
 from sb3_tinyrl.bench.scaling.axes import AXES
@@ -25,7 +22,7 @@ from sb3_tinyrl.bench.scaling.results import (
     Point,
     ScalingResults,
 )
-from sb3_tinyrl.bench.text import markdown_table, number, ratio
+from sb3_tinyrl.bench.text import console_table, markdown_table, number, optional, ratio
 
 _LABELS = {OURS: PEERS[OURS].label, THEIRS: "SB3"}
 _COLORS = {OURS: "tab:orange", THEIRS: "tab:gray"}
@@ -70,12 +67,7 @@ def print_tables(results: ScalingResults, console: Console) -> None:
     """Print a table for each axis, what is missing and what is missed."""
     for name, points in results.measured().items():
         header, *rows = _rows(name, points, "[bold red]{}[/]")
-        table = Table(header[0], box=box.SIMPLE)
-        for value in header[1:]:
-            table.add_column(value, justify="right")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+        console.print(console_table(header, rows))
     for line in failures(results):
         console.print(escape(line), style="red", highlight=False)
     console.print(_verdict(results), style="bold", highlight=False)
@@ -121,21 +113,17 @@ def _column(point: Point, missed: str) -> dict[str, str]:
                 number(point.update_microseconds(OURS)),
                 number(point.update_microseconds(THEIRS)),
                 mark(ratio(point.update_advantage()), "update_advantage"),
-                _optional(point.step_microseconds(OURS), number),
-                _optional(point.step_microseconds(THEIRS), number),
-                mark(_optional(point.step_advantage(), ratio), "step_advantage"),
+                optional(point.step_microseconds(OURS), number),
+                optional(point.step_microseconds(THEIRS), number),
+                mark(optional(point.step_advantage(), ratio), "step_advantage"),
                 mark(f"{point.fraction_of_peak(OURS):.0%}", "fraction_of_peak"),
                 f"{point.fraction_of_peak(THEIRS):.0%}",
-                mark(_optional(point.memory(OURS), _megabytes), "memory"),
-                _optional(point.memory(THEIRS), _megabytes),
+                mark(optional(point.memory(OURS), _megabytes), "memory"),
+                optional(point.memory(THEIRS), _megabytes),
             ),
             strict=True,
         )
     )
-
-
-def _optional(value: float | None, show: Callable[[float], str]) -> str:
-    return "-" if value is None else show(value)
 
 
 def _megabytes(n_bytes: float) -> str:
