@@ -16,7 +16,8 @@ from gymnasium import spaces
 from stable_baselines3 import SAC
 from torch import nn
 
-from sb3_tinyrl._native.library import Kernel, Parameter, StateDependentNoise
+from sb3_tinyrl._native.abi.kernel import Kernel
+from sb3_tinyrl._native.abi.structs import Parameter, StateDependentNoise
 from sb3_tinyrl.support import linear_layers, transitions
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")

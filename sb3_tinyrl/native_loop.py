@@ -12,8 +12,8 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import update_learning_rate
 
 from sb3_tinyrl import rollout
-from sb3_tinyrl._native.library import (
-    MAX_STEPS,
+from sb3_tinyrl._native.abi.kernel import MAX_STEPS
+from sb3_tinyrl._native.abi.structs import (
     Engine,
     EpisodeStatistics,
     ExplorationMatrices,

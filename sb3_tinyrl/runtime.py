@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from stable_baselines3 import SAC
 
-from sb3_tinyrl._native.background import BackgroundBuild
-from sb3_tinyrl._native.blas import Blas
-from sb3_tinyrl._native.build import find
+from sb3_tinyrl._native.abi.blas import Blas
+from sb3_tinyrl._native.abi.kernel import Kernel
+from sb3_tinyrl._native.abi.structs import AdamHyperParameters, HyperParameters
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.library import AdamHyperParameters, HyperParameters, Kernel
-from sb3_tinyrl._native.spec import KernelSpec
+from sb3_tinyrl._native.jit.build import find
+from sb3_tinyrl._native.jit.jobs import BackgroundBuild
+from sb3_tinyrl._native.jit.spec import KernelSpec
 from sb3_tinyrl.binding import ActorBinding, Binding
 from sb3_tinyrl.native_loop import NativeLoop
 from sb3_tinyrl.support import kernel_spec

@@ -23,11 +23,11 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.sac.policies import SACPolicy
 
 from sb3_tinyrl import prediction, rollout
-from sb3_tinyrl._native import blas
-from sb3_tinyrl._native.blas import Blas
+from sb3_tinyrl._native.abi import blas
+from sb3_tinyrl._native.abi.blas import Blas
+from sb3_tinyrl._native.abi.structs import Engine, HyperParameters
+from sb3_tinyrl._native.abi.thread_tuner import MAX_THREADS
 from sb3_tinyrl._native.errors import BlasError, KernelError
-from sb3_tinyrl._native.library import Engine, HyperParameters
-from sb3_tinyrl._native.thread_count import MAX_THREADS
 from sb3_tinyrl.binding import Binding
 from sb3_tinyrl.environments.vec_env import as_native_vec_env
 from sb3_tinyrl.export import export_cpp, export_onnx, export_policy

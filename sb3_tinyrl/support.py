@@ -21,7 +21,7 @@ from stable_baselines3.sac.policies import MultiInputPolicy, SACPolicy
 from torch import nn
 
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.spec import Activation, KernelSpec
+from sb3_tinyrl._native.jit.spec import Activation, KernelSpec
 from sb3_tinyrl.transitions import BUFFER_ARRAYS, SampledTransitions, StoredTransitions, Transitions
 
 _OBSERVATION_TYPES = (

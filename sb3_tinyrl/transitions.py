@@ -11,7 +11,8 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_tinyrl._native.library import MAX_STEPS, ReplayBufferView
+from sb3_tinyrl._native.abi.kernel import MAX_STEPS
+from sb3_tinyrl._native.abi.structs import ReplayBufferView
 
 #: Replay buffer arrays that the kernel reads in place; ``next_observations`` may be missing.
 BUFFER_ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sb3_tinyrl._native import blas
+from sb3_tinyrl._native.abi import blas
 
 #: Runs a test with each library, as its argument ``library``.
 EACH_LIBRARY = pytest.mark.parametrize(

@@ -1,5 +1,10 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import hypothesis
+import pytest
 import torch as th
+from written_environments import EXAMPLE, write_walk
 
 # The networks are small, and several threads would only wait for each other on a busy machine.
 th.set_num_threads(1)
@@ -7,3 +12,26 @@ th.set_num_threads(1)
 # An example may have to wait for a compiler, or for other processes.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
+
+
+@pytest.fixture(scope="session")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an environment that draws random numbers everywhere."""
+    return write_walk(tmp_path_factory.mktemp("environments") / "a walk")
+
+
+@pytest.fixture
+def changed_example(tmp_path: Path) -> Callable[..., Path]:
+    """Copies the example's header with some text replaced."""
+
+    def change(*replacements: tuple[str, str]) -> Path:
+        text = (EXAMPLE / "environment.h").read_text()
+        for old, new in replacements:
+            assert old in text, f"the example has no {old!r} any more"
+            text = text.replace(old, new)
+        folder = tmp_path / "my environment"
+        folder.mkdir(exist_ok=True)
+        (folder / "environment.h").write_text(text)
+        return folder
+
+    return change

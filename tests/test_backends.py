@@ -13,7 +13,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_tinyrl import TinySAC
-from sb3_tinyrl._native import blas
+from sb3_tinyrl._native.abi import blas
 from sb3_tinyrl._native.errors import KernelError
 
 #: A library for tests of what does not depend on which it is.

@@ -24,7 +24,7 @@ from parity import Pair, make_pair
 from stable_baselines3.common.buffers import ReplayBuffer
 from torch import nn
 
-from sb3_tinyrl._native.compiler import find_compiler
+from sb3_tinyrl._native.jit.compiler import find_compiler
 
 SHAPES = {
     "pendulum": dict(observation_dim=3, action_dim=1, net_arch=[256, 256], batch_size=256),

@@ -6,7 +6,7 @@ import torch as th
 from parity import make_pair
 from scipy import stats
 
-from sb3_tinyrl._native.library import Engine, ReplayBufferView
+from sb3_tinyrl._native.abi.structs import Engine, ReplayBufferView
 
 # Fixed seeds: each test either always passes or always fails. A correct generator fails one in 10,000 seeds.
 SIGNIFICANCE = 1e-4

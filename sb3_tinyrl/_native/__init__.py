@@ -1,8 +1,10 @@
-"""From the shapes of a kernel, or a folder with an environment, to a shared library on disk, and from there to Python.
+"""Where shared libraries are made and called; nothing in here knows Stable-Baselines3 or Gymnasium.
 
-``spec`` says what is compiled, ``headers`` and ``compiler`` from what and with what, ``cache`` where the
-results live; ``build`` ties these together, with ``diagnosis`` and ``dependencies`` for what the compiler says.
-``background`` and ``foreground`` build while something else goes on or the user waits; ``loading`` loads what came
-out, and ``library`` (kernels), ``environment`` and ``checkpoint`` call it. Nothing in here knows
-Stable-Baselines3 or Gymnasium.
+``jit`` turns a spec into a library on disk: ``spec`` says what is compiled, ``headers`` and ``compiler`` from what and
+with what, ``cache`` where the results live; ``build`` ties these together, with ``compiler_output`` for what the
+compiler says, and ``jobs`` builds while something else goes on or the user waits.
+
+``abi`` is the boundary to C++: ``libraries`` opens what came out, ``structs`` mirrors the structures that both sides
+share, and ``kernel``, ``env_batch`` and ``checkpoint`` call the three kinds of library; ``blas`` finds matrix products
+of others, ``thread_tuner`` chooses how many threads share an update.
 """

@@ -7,7 +7,7 @@ import argparse
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from sb3_tinyrl._native.thread_count import MAX_THREADS, available_threads
+from sb3_tinyrl._native.abi.thread_tuner import MAX_THREADS, available_threads
 
 
 class UsageError(Exception):

@@ -15,8 +15,8 @@ import numpy as np
 from gymnasium import spaces
 from rich.console import Console
 
+from sb3_tinyrl._native.abi.thread_tuner import available_threads
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.thread_count import available_threads
 from sb3_tinyrl.bench import report, rounds
 from sb3_tinyrl.bench.arguments import UsageError, progress_bar, require_threads, size, sizes
 from sb3_tinyrl.bench.flops import update_flops

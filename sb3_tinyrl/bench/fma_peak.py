@@ -6,8 +6,8 @@ import ctypes
 import subprocess
 from pathlib import Path
 
-from sb3_tinyrl._native.compiler import find_compiler
 from sb3_tinyrl._native.errors import KernelBuildError
+from sb3_tinyrl._native.jit.compiler import find_compiler
 
 _SOURCE = Path(__file__).with_name("fma_peak.cpp")
 _SECONDS = 0.2

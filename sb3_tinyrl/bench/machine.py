@@ -6,7 +6,7 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from sb3_tinyrl._native.compiler import find_compiler
+from sb3_tinyrl._native.jit.compiler import find_compiler
 
 _PACKAGES = ("sb3-tinyrl", "rltools", "stable-baselines3", "torch", "numpy", "gymnasium", "sbx-rl", "jax")
 

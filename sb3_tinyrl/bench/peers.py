@@ -216,9 +216,9 @@ class Tiny(StableBaselines3):
 
     def set_up(self) -> dict[str, float]:
         """Build the kernel, load it a second time, and take the first steps."""
-        from sb3_tinyrl._native import blas
-        from sb3_tinyrl._native.build import build
-        from sb3_tinyrl._native.library import Kernel
+        from sb3_tinyrl._native.abi import blas
+        from sb3_tinyrl._native.abi.kernel import Kernel
+        from sb3_tinyrl._native.jit.build import build
         from sb3_tinyrl.support import kernel_spec
 
         self._make_model()
@@ -230,7 +230,7 @@ class Tiny(StableBaselines3):
         return {"cold": cold, "warm": warm}
 
     def _warm_up(self) -> None:
-        from sb3_tinyrl._native.thread_count import n_trials
+        from sb3_tinyrl._native.abi.thread_tuner import n_trials
 
         super()._warm_up()
         for _ in range(n_trials()):  # it may still have been choosing its threads
@@ -238,7 +238,7 @@ class Tiny(StableBaselines3):
 
     def phases(self) -> dict[str, float]:
         """Where the microseconds of one gradient step go; they add up to ``total``."""
-        from sb3_tinyrl._native.library import PHASES
+        from sb3_tinyrl._native.abi.kernel import PHASES
 
         model = cast("TinySAC", self.model)
         binding = model._binding(self.settings.batch_size)
@@ -251,7 +251,7 @@ class Tiny(StableBaselines3):
         return {**parts, "around the kernel": total - sum(parts.values()), "total": total}
 
     def _watched(self) -> list[tuple[object, str, str]]:
-        from sb3_tinyrl._native.library import Kernel
+        from sb3_tinyrl._native.abi.kernel import Kernel
 
         return [*super()._watched(), (Kernel, "train", "kernel"), (Kernel, "run", "loop")]
 
@@ -267,7 +267,7 @@ class TinyBlas(Tiny):
     @classmethod
     def missing(cls) -> str | None:
         """The library."""
-        from sb3_tinyrl._native import blas
+        from sb3_tinyrl._native.abi import blas
 
         return None if cls.backend in blas.installed() else blas.remedy(cls.backend)
 

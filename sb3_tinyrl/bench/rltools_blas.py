@@ -11,8 +11,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from sb3_tinyrl._native import blas
-from sb3_tinyrl._native.compiler import find_compiler
+from sb3_tinyrl._native.abi import blas
+from sb3_tinyrl._native.jit.compiler import find_compiler
 
 _SOURCE = Path(__file__).with_name("rltools_blas.cpp")
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.envs.registration import load_env_creator
 
-from sb3_tinyrl._native.environment import Environments
+from sb3_tinyrl._native.abi.env_batch import Environments
 
 Image = npt.NDArray[np.uint8]
 Renderer = Callable[[npt.NDArray[np.float32]], Image]

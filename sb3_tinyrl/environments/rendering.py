@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image as Pictures
 from PIL import ImageDraw
 
-from sb3_tinyrl._native.headers import find_headers
+from sb3_tinyrl._native.jit.headers import find_headers
 from sb3_tinyrl.environments.common import Image
 
 SIZE = 500

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from sb3_tinyrl._native.environment import Autoreset
+from sb3_tinyrl._native.abi.env_batch import Autoreset
 from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl.bench.machine import describe_machine
 from sb3_tinyrl.bench.measure import calls_per_second

@@ -16,7 +16,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
-from sb3_tinyrl._native.environment import Autoreset, Environments
+from sb3_tinyrl._native.abi.env_batch import Autoreset, Environments
 from sb3_tinyrl.environments.common import RENDER_FPS, Image, Renderer, box_spaces, is_nominal, load_renderer
 from sb3_tinyrl.environments.env import NativeEnv
 from sb3_tinyrl.environments.registration import find_native_spec

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from sb3_tinyrl._native.environment import Autoreset, Environments
+from sb3_tinyrl._native.abi.env_batch import Autoreset, Environments
 from sb3_tinyrl._native.errors import EpisodeEndedError
 from sb3_tinyrl.environments.common import RENDER_FPS, Image, Renderer, box_spaces, is_nominal, load_renderer
 

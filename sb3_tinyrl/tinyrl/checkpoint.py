@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sb3_tinyrl._native.checkpoint import CheckpointLibrary
-from sb3_tinyrl._native.foreground import build_in_foreground
-from sb3_tinyrl._native.spec import CheckpointSpec
+from sb3_tinyrl._native.abi.checkpoint import CheckpointLibrary
+from sb3_tinyrl._native.jit.jobs import build_in_foreground
+from sb3_tinyrl._native.jit.spec import CheckpointSpec
 
 # Those of RLtools' Python interface and ours, and those that RLtools' training loop writes.
 _NAMESPACES = ("policy", "rl_tools::checkpoint::actor")

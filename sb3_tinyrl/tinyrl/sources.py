@@ -15,7 +15,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from sb3_tinyrl._native.environment import Environments
+from sb3_tinyrl._native.abi.env_batch import Environments
 from sb3_tinyrl.environments import NativeVecEnv, register_environment
 
 EnvFactory = Callable[[], gym.Env[Any, Any]]

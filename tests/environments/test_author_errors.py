@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sb3_tinyrl._native.environment import Environments
+from sb3_tinyrl._native.abi.env_batch import Environments
 from sb3_tinyrl._native.errors import KernelBuildError
 
 

@@ -19,7 +19,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
-from sb3_tinyrl._native.compiler import find_compiler
+from sb3_tinyrl._native.jit.compiler import find_compiler
 
 SOURCES = Path(__file__).parent
 N_OBSERVATIONS = 1000

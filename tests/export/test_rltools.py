@@ -24,7 +24,7 @@ from policies import (
 from stable_baselines3 import SAC
 from torch import nn
 
-from sb3_tinyrl._native.headers import find_headers
+from sb3_tinyrl._native.jit.headers import find_headers
 from sb3_tinyrl.export import ExportError, export_policy
 
 

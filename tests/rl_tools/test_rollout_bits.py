@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sb3_tinyrl._native.compiler import compile_flags, find_compiler
-from sb3_tinyrl._native.environment import Autoreset, Environments
-from sb3_tinyrl._native.headers import find_headers
+from sb3_tinyrl._native.abi.env_batch import Autoreset, Environments
+from sb3_tinyrl._native.jit.compiler import compile_flags, find_compiler
+from sb3_tinyrl._native.jit.headers import find_headers
 
 SOURCE = Path(__file__).with_name("rollout.cpp")
 ZOO = Path(__file__).parents[2] / "rl_tools" / "rl" / "zoo"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sb3_tinyrl._native.compiler import compile_flags, find_compiler
-from sb3_tinyrl._native.headers import find_headers
-from sb3_tinyrl._native.spec import Activation, KernelSpec
+from sb3_tinyrl._native.jit.compiler import compile_flags, find_compiler
+from sb3_tinyrl._native.jit.headers import find_headers
+from sb3_tinyrl._native.jit.spec import Activation, KernelSpec
 
 SOURCES = Path(__file__).parent
 STRICT = ["-std=c++17", "-O1", "-g", "-march=native", "-pthread", "-Wall", "-Wextra", "-Werror"]

@@ -148,7 +148,7 @@ def test_a_file_that_is_missing(tmp_path):
 
 
 def test_a_library_of_another_version(tmp_path, monkeypatch):
-    from sb3_tinyrl._native import checkpoint
+    from sb3_tinyrl._native.abi import checkpoint
 
     monkeypatch.setattr(checkpoint, "ABI_VERSION", 0)
     with pytest.raises(KernelError, match="its C interface of checkpoints has version 1, expected 0"):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import ROOT, pendulum
 
-from sb3_tinyrl._native.headers import find_headers
+from sb3_tinyrl._native.jit.headers import find_headers
 from sb3_tinyrl.tinyrl import SAC
 from sb3_tinyrl.tinyrl.hyperparameters import HyperParameters, read_hyper_parameters
 

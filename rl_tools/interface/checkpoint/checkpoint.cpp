@@ -1,4 +1,4 @@
-// The C interface of one checkpoint of RLtools: what sb3_tinyrl/_native/checkpoint.py calls through ctypes.
+// The C interface of one checkpoint of RLtools: what sb3_tinyrl/_native/abi/checkpoint.py calls through ctypes.
 // `kernel_spec.h` is the checkpoint, and comes where RLtools' own programs include theirs.
 
 #include <rl_tools/operations/cpu.h>

@@ -1,4 +1,4 @@
-// The C interface of one environment: what sb3_tinyrl/_native/environment.py calls through ctypes. `environment.h` is
+// The C interface of one environment: what sb3_tinyrl/_native/abi/env_batch.py calls through ctypes. `environment.h` is
 // the author's; it comes first among ours, so that its functions are known where they are called.
 
 #include <rl_tools/operations/cpu.h>
@@ -45,7 +45,7 @@ struct Metadata {
     std::int64_t episode_bytes;
 };
 
-// To be raised with every change of the functions and structures below; ABI_VERSION in environment.py is its twin.
+// To be raised with every change of the functions and structures below; ABI_VERSION in env_batch.py is its twin.
 RL_TOOLS_EXPORT std::uint32_t environment_abi_version() {
     return 1;
 }

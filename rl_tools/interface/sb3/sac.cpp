@@ -1,4 +1,4 @@
-// The C interface of one SAC kernel: what sb3_tinyrl/_native/library.py calls through ctypes. No global
+// The C interface of one SAC kernel: what sb3_tinyrl/_native/abi/kernel.py calls through ctypes. No global
 // state: kernels, threads and forks may live side by side.
 
 #include <algorithm>
@@ -65,7 +65,7 @@ struct Kernel {
     std::unique_ptr<sac::Scratch<SPEC>[]> scratch;
 };
 
-// To be raised with every change of the functions and structures below; ABI_VERSION in library.py is its twin.
+// To be raised with every change of the functions and structures below; ABI_VERSION in kernel.py is its twin.
 RL_TOOLS_EXPORT std::uint32_t sb3_sac_abi_version() {
     return 6;
 }

@@ -11,8 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
+from sb3_tinyrl._native.abi.thread_tuner import available_threads
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.thread_count import available_threads
 from sb3_tinyrl.bench.arguments import UsageError, progress_bar, require_threads, size
 from sb3_tinyrl.bench.machine import describe_machine
 from sb3_tinyrl.bench.scaling import report, sweep

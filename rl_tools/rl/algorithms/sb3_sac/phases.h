@@ -5,7 +5,7 @@
 #include <cstddef>
 
 namespace rl_tools::rl::algorithms::sb3_sac {
-    // What a gradient step does one after the other; PHASES in sb3_tinyrl/_native/library.py names them.
+    // What a gradient step does one after the other; PHASES in sb3_tinyrl/_native/abi/kernel.py names them.
     enum class Phase : std::size_t {
         TRANSPOSE_WEIGHTS,
         SAMPLE_NOISE_MATRIX,

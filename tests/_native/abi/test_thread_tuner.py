@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from sb3_tinyrl._native.thread_count import ThreadCount, available_threads
+from sb3_tinyrl._native.abi.thread_tuner import ThreadTuner, available_threads
 
 
-def settle(count: ThreadCount, seconds: dict[int, float]) -> set[int]:
+def settle(count: ThreadTuner, seconds: dict[int, float]) -> set[int]:
     """Let it measure until it has settled; returns what it tried."""
     tried = set()
     for _ in range(300):
@@ -20,7 +20,7 @@ def settle(count: ThreadCount, seconds: dict[int, float]) -> set[int]:
 @pytest.mark.parametrize("fastest", [1, 2, 4, 6])
 def test_the_fastest_is_kept(fastest, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
-    count = ThreadCount()
+    count = ThreadTuner()
     assert count.largest == 6
     assert settle(count, {n: 1.0 + abs(n - fastest) for n in (1, 2, 4, 6)}) == {1, 2, 4, 6}
     assert count.next() == fastest
@@ -28,7 +28,7 @@ def test_the_fastest_is_kept(fastest, monkeypatch):
 
 def test_a_call_that_was_held_up_does_not_count(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    count = ThreadCount()
+    count = ThreadTuner()
     count.record(count.next(), 100.0)
     settle(count, {1: 2.0, 2: 1.0})
     assert count.next() == 2
@@ -36,7 +36,7 @@ def test_a_call_that_was_held_up_does_not_count(monkeypatch):
 
 def test_a_machine_that_is_no_longer_busy_is_noticed(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    count = ThreadCount()
+    count = ThreadTuner()
     settle(count, {1: 2.0, 2: 3.0})
     assert count.next() == 1
     for _ in range(4):
@@ -45,10 +45,10 @@ def test_a_machine_that_is_no_longer_busy_is_noticed(monkeypatch):
 
 
 def test_a_number_that_the_user_asks_for_is_not_questioned():
-    count = ThreadCount(3)
+    count = ThreadTuner(3)
     assert count.largest == 3
     assert settle(count, {3: 1.0}) == {3}
 
 
 def test_no_more_than_the_process_may_use():
-    assert ThreadCount().largest == available_threads() <= len(os.sched_getaffinity(0))
+    assert ThreadTuner().largest == available_threads() <= len(os.sched_getaffinity(0))

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_tinyrl._native.cache import KernelCache, cache_directory, cache_key
 from sb3_tinyrl._native.errors import CacheError
+from sb3_tinyrl._native.jit.cache import KernelCache, cache_directory, cache_key
 
 NEVER = threading.Event()
 INGREDIENTS = st.dictionaries(st.text(), st.one_of(st.text(), st.lists(st.text())))

@@ -1,4 +1,4 @@
-"""Compiling in the background, while the first environment steps are taken."""
+"""Builds in a thread of their own: while the first environment steps are taken, or while the user waits."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import threading
 from concurrent.futures import Future, TimeoutError
 from pathlib import Path
 
-from sb3_tinyrl._native.build import build
-from sb3_tinyrl._native.spec import LibrarySpec
+from sb3_tinyrl._native.jit.build import build
+from sb3_tinyrl._native.jit.spec import LibrarySpec
 
 _SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_IN_SILENCE = 0.5
 
 
 class BackgroundBuild:
@@ -55,7 +56,7 @@ class BackgroundBuild:
     def result(self) -> Path:
         """Wait for the library.
 
-        :raises KernelError: what :func:`sb3_tinyrl._native.build.build` raised
+        :raises KernelError: what :func:`sb3_tinyrl._native.jit.build.build` raised
         """
         try:
             while True:
@@ -68,3 +69,23 @@ class BackgroundBuild:
         except KeyboardInterrupt:
             self.cancel()
             raise
+
+
+def build_in_foreground(spec: LibrarySpec, what: str) -> Path:
+    """Return the library for ``spec``; tell the terminal when it takes longer than a look into the cache.
+
+    :param spec: what to compile for
+    :param what: names it in the message
+    :raises KernelError: what :func:`sb3_tinyrl._native.jit.build.build` raised
+    """
+    build = BackgroundBuild(spec)
+    try:
+        if build.is_done_within(_SECONDS_IN_SILENCE):
+            return build.result()
+        from rich.console import Console  # slow to import, and only needed here
+
+        with Console(stderr=True).status(f"Compiling {what}, once on this machine; it takes some seconds"):
+            return build.result()
+    except KeyboardInterrupt:  # wherever it comes, be it during the import
+        build.cancel()
+        raise

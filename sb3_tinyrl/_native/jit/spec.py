@@ -61,7 +61,7 @@ class Activation:
 
 
 class LibrarySpec(Protocol):
-    """What :func:`sb3_tinyrl._native.build.build` needs to know; equal specs share one library."""
+    """What :func:`sb3_tinyrl._native.jit.build.build` needs to know; equal specs share one library."""
 
     source: ClassVar[str]
     """The translation unit, in our folder ``rl_tools/``."""

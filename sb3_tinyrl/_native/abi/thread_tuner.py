@@ -29,7 +29,7 @@ def _candidates(largest: int) -> list[int]:
     return [2**i for i in range(largest.bit_length()) if 2**i < largest] + [largest]
 
 
-class ThreadCount:
+class ThreadTuner:
     """Tries 1, 2, 4, ... threads in turn and stays with the fastest, until some time later it tries them again.
 
     A small network is updated in less time than other threads need to wake up, and a busy machine has no time for

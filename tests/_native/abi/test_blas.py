@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from backends import EACH_LIBRARY
 
-from sb3_tinyrl._native import blas
+from sb3_tinyrl._native.abi import blas
 from sb3_tinyrl._native.errors import BlasError
 
 GEMM = {
@@ -135,13 +135,13 @@ def test_a_forked_child_computes_too(library):
 @pytest.mark.skipif(not blas.installed(), reason="no BLAS is installed here")
 def test_torch_computes_what_it_computes_alone():
     """Torch has an MKL of its own with the same names, and its number of threads is not ours to change."""
-    root, own = Path(__file__).parents[2], Path(__file__).parent
+    root, own = Path(__file__).parents[3], Path(__file__).parent
 
     def run(order: str) -> str:
         result = subprocess.run(
             [sys.executable, "-c", BESIDE_TORCH, order, *blas.installed()],
             cwd=root,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (own, own.parent, root)))},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (own, own.parents[1], root)))},
             capture_output=True,
             text=True,
             timeout=120,

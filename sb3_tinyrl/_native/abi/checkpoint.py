@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sb3_tinyrl._native.loading import Signatures, load_library
+from sb3_tinyrl._native.abi.libraries import Signatures, load_library
 
 #: What ``checkpoint_abi_version`` in ``checkpoint.cpp`` returns when its functions and structures are the ones below.
 ABI_VERSION = 1

@@ -4,11 +4,11 @@ import subprocess
 
 import pytest
 
-from sb3_tinyrl._native.compiler import find_compiler
-from sb3_tinyrl._native.environment import load_environment
+from sb3_tinyrl._native.abi.env_batch import load_environment
+from sb3_tinyrl._native.abi.kernel import _SIGNATURES, Kernel
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.library import _SIGNATURES, Kernel
-from sb3_tinyrl._native.spec import KernelSpec
+from sb3_tinyrl._native.jit.compiler import find_compiler
+from sb3_tinyrl._native.jit.spec import KernelSpec
 
 SPEC = KernelSpec(3, 1, (8,), (8,), batch_size=4)
 ENVIRONMENT_OF_ANOTHER_VERSION = " ".join(

@@ -19,8 +19,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from sb3_tinyrl._native.compiler import find_compiler
 from sb3_tinyrl._native.errors import BlasError
+from sb3_tinyrl._native.jit.compiler import find_compiler
 
 _ACCELERATE = "/System/Library/Frameworks/Accelerate.framework/Accelerate"
 # The layers of MKL: its interface with 32-bit integers, without threads.

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sb3_tinyrl._native.abi.libraries import Signatures, load_library
+from sb3_tinyrl._native.abi.structs import CompiledEnvironments
 from sb3_tinyrl._native.errors import EpisodeEndedError, KernelError
-from sb3_tinyrl._native.foreground import build_in_foreground
-from sb3_tinyrl._native.headers import digest, source_files
-from sb3_tinyrl._native.library import CompiledEnvironments
-from sb3_tinyrl._native.loading import Signatures, load_library
-from sb3_tinyrl._native.spec import EnvironmentSpec, require_environment_folder
+from sb3_tinyrl._native.jit.headers import digest, source_files
+from sb3_tinyrl._native.jit.jobs import build_in_foreground
+from sb3_tinyrl._native.jit.spec import EnvironmentSpec, require_environment_folder
 
 #: What ``environment_abi_version`` in ``environment.cpp`` returns when its functions and structures are the ones below.
 ABI_VERSION = 1

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sb3_tinyrl._native.compiler import compile_flags, cpu_features, find_compiler
 from sb3_tinyrl._native.errors import CompilerNotFoundError
+from sb3_tinyrl._native.jit.compiler import compile_flags, cpu_features, find_compiler
 
 REAL = shutil.which("c++") or shutil.which("clang++")
 

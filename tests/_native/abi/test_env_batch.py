@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from written_environments import ZOO, write_walk
 
-from sb3_tinyrl._native.environment import Autoreset, Environments
+from sb3_tinyrl._native.abi.env_batch import Autoreset, Environments
 from sb3_tinyrl._native.errors import EpisodeEndedError
 
 N_STEPS = 12

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[1]
 EXAMPLE = _ROOT / "examples" / "custom_environment"
 ZOO = _ROOT / "rl_tools" / "rl" / "zoo"
 

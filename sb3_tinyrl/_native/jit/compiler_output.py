@@ -1,4 +1,4 @@
-"""From a compiler's output to the few words that tell its reader most."""
+"""What a compiler writes down: its errors, of which the first tells most, and which files it has read."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _CHECK = re.compile(
 )
 _LOCATION = re.compile(r"^(?:In file included from |\s+from )?(.+?:\d+)(?::\d+)?[:,]")
 _LONGEST_LINE = 500
+_NAME = re.compile(r"(?:\\ |\\#|\S)+")
 
 
 def first_error(output: str, folder: Path | None) -> str:
@@ -35,3 +36,12 @@ def first_error(output: str, folder: Path | None) -> str:
         if errors and leading:
             return f"{leading[0]}: leads to {errors[0]}"[:_LONGEST_LINE]
     return (errors or lines)[0][:_LONGEST_LINE]
+
+
+def prerequisites(rule: str) -> list[str]:
+    r"""Return the names after the colon of a rule that GCC or Clang wrote (``-MD``, ``-MMD``).
+
+    :param rule: such as ``kernel.so: a.cpp my\ folder/b.h``
+    """
+    names = _NAME.findall(rule.partition(": ")[2].replace("\\\n", " "))
+    return [name.replace("\\ ", " ").replace("\\#", "#").replace("$$", "$") for name in names]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sb3_tinyrl._native.errors import KernelBuildError
-from sb3_tinyrl._native.headers import Headers, find_headers
+from sb3_tinyrl._native.jit.headers import Headers, find_headers
 
 
 def test_finds_both_folders_without_importing_rltools(overlay: Path) -> None:

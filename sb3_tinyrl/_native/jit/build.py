@@ -14,13 +14,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sb3_tinyrl._native.cache import KernelCache, cache_directory, cache_key
-from sb3_tinyrl._native.compiler import Compiler, compile_flags, cpu_features, find_compiler
-from sb3_tinyrl._native.dependencies import prerequisites
-from sb3_tinyrl._native.diagnosis import first_error
 from sb3_tinyrl._native.errors import KernelBuildError
-from sb3_tinyrl._native.headers import Headers, digest, find_headers, source_files
-from sb3_tinyrl._native.spec import LibrarySpec
+from sb3_tinyrl._native.jit.cache import KernelCache, cache_directory, cache_key
+from sb3_tinyrl._native.jit.compiler import Compiler, compile_flags, cpu_features, find_compiler
+from sb3_tinyrl._native.jit.compiler_output import first_error, prerequisites
+from sb3_tinyrl._native.jit.headers import Headers, digest, find_headers, source_files
+from sb3_tinyrl._native.jit.spec import LibrarySpec
 
 _LIBRARY = "kernel.so"
 _DEPENDENCIES = "dependencies"

@@ -1,0 +1,1 @@
+"""The boundary to C++: shared structures, and the libraries that are called through it."""
