@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sb3_tinyrl.support import ARGUMENTS
+from sb3_tinyrl.capabilities import ARGUMENTS
 
 PATH = Path(__file__).parent / "_static" / "support_matrix.md"
 

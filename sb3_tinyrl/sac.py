@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 import os
-import warnings
+from functools import lru_cache
 from numbers import Integral
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 import torch as th
-from gymnasium import spaces
-from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule, TrainFreq
-from stable_baselines3.common.utils import should_collect_more_steps
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.sac.policies import SACPolicy
 
-from sb3_tinyrl import prediction, rollout
+from sb3_tinyrl import contract
 from sb3_tinyrl._native.abi import blas
 from sb3_tinyrl._native.abi.blas import Blas
-from sb3_tinyrl._native.abi.structs import Engine, HyperParameters
+from sb3_tinyrl._native.abi.structs import AdamHyperParameters, HyperParameters
 from sb3_tinyrl._native.abi.thread_tuner import MAX_THREADS
-from sb3_tinyrl._native.errors import BlasError, KernelError
-from sb3_tinyrl.binding import Binding
-from sb3_tinyrl.environments.vec_env import as_native_vec_env
+from sb3_tinyrl._native.errors import UnsupportedByKernelError
 from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
-from sb3_tinyrl.native_loop import NativeLoop
-from sb3_tinyrl.runtime import Runtime
-from sb3_tinyrl.transitions import features
+from sb3_tinyrl.off_policy import NativeOffPolicy
+from sb3_tinyrl.session import KernelSession
 
 KernelChoice = Literal["auto", "native", "torch"]
 Backend = Literal["simd", "blas", "mkl", "openblas", "accelerate"]
+SelfTinySAC = TypeVar("SelfTinySAC", bound="TinySAC")
 
 _ADAM_VALUES = itemgetter("lr", "betas", "eps", "weight_decay", "decoupled_weight_decay")
 
@@ -44,7 +36,7 @@ _KERNEL_CHOICES = ("auto", "native", "torch")
 _BACKENDS = ("simd", "blas", *blas.LIBRARIES)
 
 
-class TinySAC(SAC):
+class TinySAC(NativeOffPolicy):
     """:class:`stable_baselines3.SAC` whose actions and gradient steps are computed by a compiled kernel.
 
     Everything else is Stable-Baselines3's: the constructor, ``learn``, ``predict``, ``save``, ``load``, callbacks,
@@ -113,7 +105,10 @@ class TinySAC(SAC):
         self._kernel_key: int | None = None
         self._n_sampled_batches = 0
         self._n_sampled_actions = 0
-        self._runtime = Runtime()
+        self._session = KernelSession()
+        self._fused_loop = None
+        self._told = set()
+        self._device_is_auto = device == "auto"
         super().__init__(
             policy,
             env,
@@ -170,138 +165,59 @@ class TinySAC(SAC):
         return blas.default() if self.backend is None else blas.load(self._library_name())
 
     def _setup_model(self) -> None:
-        # SB3 seeds anew when it loads a model; the kernel's random numbers go on where they were.
-        sampled = self._n_sampled_batches, self._n_sampled_actions
+        on_gpu = self.device
+        if self._device_is_auto and self.kernel != "torch":
+            self.device = th.device("cpu")
         super()._setup_model()
-        self._n_sampled_batches, self._n_sampled_actions = sampled
+        if self.device == on_gpu:
+            return
+        try:
+            contract.require_training(self)
+        except UnsupportedByKernelError:
+            # No kernel will serve this model: it belongs where SB3 would have put it.
+            self.device, self.replay_buffer = on_gpu, None
+            super()._setup_model()
 
-    @staticmethod
-    def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        native = as_native_vec_env(env) if isinstance(env, gym.Env) else None
-        return SAC._wrap_env(native or env, verbose, monitor_wrapper)
-
-    def set_random_seed(self, seed: int | None = None) -> None:
-        """Seed Python's, numpy's, torch's, the environment's and the kernel's random numbers.
-
-        :param seed: nothing happens for ``None``
-        """
-        super().set_random_seed(seed)
-        if seed is not None:
-            self._kernel_key = seed
-            self._n_sampled_batches = self._n_sampled_actions = 0
-
-    def _setup_learn(
-        self,
+    def learn(
+        self: SelfTinySAC,
         total_timesteps: int,
         callback: MaybeCallback = None,
+        log_interval: int = 4,
+        tb_log_name: str = "SAC",
         reset_num_timesteps: bool = True,
-        tb_log_name: str = "run",
         progress_bar: bool = False,
-    ) -> tuple[int, BaseCallback]:
+    ) -> SelfTinySAC:
+        """Train for some steps of the environment, see :meth:`stable_baselines3.SAC.learn`.
+
+        :param total_timesteps: steps of all environments together
+        :param callback: called at each step
+        :param log_interval: log each so many episodes
+        :param tb_log_name: name of the run for TensorBoard
+        :param reset_num_timesteps: whether to count from 0
+        :param progress_bar: whether to show one
+        :return: the model
+        """
         self._check_kernel_arguments()  # ``load`` sets attributes past the constructor
-        prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
-        self._runtime.collects, self._runtime.loop = False, None
-        if self.kernel != "torch":
-            try:
-                self._runtime.prepare(self, self.batch_size, self._blas())
-            except KernelError as error:
-                self._fall_back(error)
-            else:
-                self._runtime.collects = True
-                self._runtime.loop = NativeLoop.of(self)
-                assert self._last_obs is not None
-                rollout.require_finite(self._last_obs, "observation after reset", self.num_timesteps)
-        return prepared
+        with self._session.learning():
+            return super().learn(
+                total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar
+            )
 
-    def _binding(self, batch_size: int) -> Binding | None:
-        """The kernel bound to this model's memory, or ``None`` where SB3's own update serves."""
-        if self.kernel == "torch":
-            return None
-        try:
-            binding = self._runtime.binding(self, batch_size, self.n_threads, self._blas())
-        except KernelError as error:
-            self._fall_back(error)
-            return None
-        if self._kernel_key is None:
-            # From torch's generator, which seeds SB3's own noise: whoever seeded that gets the same run again.
-            self._kernel_key = int(th.randint(2**62, ()).item())
-        return binding
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_device_is_auto"]
 
-    def _fall_back(self, error: KernelError) -> None:
-        if self.kernel == "native" or isinstance(error, BlasError):
-            raise error
-        self._runtime.collects = False
-        # A failed build raises the same error at each try: without this, it would keep the frames of all of them.
-        error.__traceback__ = None
-        message = f"TinySAC trains through Stable-Baselines3's PyTorch update: {error}"
-        if self._runtime.is_new_warning(message):
-            warnings.warn(message, UserWarning, stacklevel=4)
-
-    def predict(
-        self,
-        observation: np.ndarray | dict[str, np.ndarray],
-        state: tuple[np.ndarray, ...] | None = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = False,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-        """Choose actions, in a kernel if there is one already; a call never waits for a compiler.
-
-        :param observation: one observation, or several of them along a first axis
-        :param state: returned as it is
-        :param episode_start: not used
-        :param deterministic: whether to take the most likely actions rather than draw them, with the random numbers of
-            torch's generator as SB3 does
-        :return: actions, with a first axis if the observation has one; and ``state``
-        """
-        if self.kernel != "torch":
-            actions = prediction.predict(self, self._runtime, observation, deterministic)
-            if actions is not None:
-                return actions, state
-        return super().predict(observation, state, episode_start, deterministic)
-
-    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
-        """Take gradient steps on batches from the replay buffer.
-
-        :param gradient_steps: how many
-        :param batch_size: samples in each
-        """
-        binding = self._binding(batch_size)
-        if binding is None:
-            super().train(gradient_steps, batch_size)
-            return
-        assert self.replay_buffer is not None
-        if self.replay_buffer.size() == 0:
-            raise ValueError("The replay buffer is empty; collect or load transitions before calling train().")
-        self._update_learning_rate(self._optimizers())
-
-        hyper_parameters = self._hyper_parameters()
-        assert self._kernel_key is not None
-        losses = []
-        transitions = binding.transitions
-        for first_step in range(0, gradient_steps, transitions.steps_per_view):
-            n_steps = min(transitions.steps_per_view, gradient_steps - first_step)
-            view = transitions.view(self)
-            counter = self._n_sampled_batches
-            # Counted first: a KeyboardInterrupt comes as soon as the kernel returns.
-            self._n_sampled_batches += n_steps
-            self._n_updates += n_steps
-            losses.append(binding.kernel.train(hyper_parameters, view, self._kernel_key, counter, first_step, n_steps))
-        if losses:
-            self._record_losses(losses[0] if len(losses) == 1 else np.concatenate(losses))
-
-    def _optimizers(self) -> list[th.optim.Optimizer]:
-        optimizers = [self.actor.optimizer, self.critic.optimizer]
-        return optimizers if self.ent_coef_optimizer is None else [*optimizers, self.ent_coef_optimizer]
-
-    def _hyper_parameters(self) -> HyperParameters:
-        groups = [optimizer.param_groups[0] for optimizer in self._optimizers()]
-        return self._runtime.hyper_parameters(
+    def _kernel_hyper_parameters(self) -> HyperParameters:
+        if self.target_update_interval == 0:
+            raise ZeroDivisionError("target_update_interval is 0, expected at least 1 gradient step")
+        learns = contract.learns_entropy_coefficient(self)
+        groups = [optimizer.param_groups[0] for optimizer in self._trained_optimizers()]
+        return _hyper_parameters(
             tuple(map(_ADAM_VALUES, groups)),
-            self.gamma,
-            self.tau,
+            float(self.gamma),
+            float(self.tau),
             float(self.target_entropy),
-            0.0 if self.log_ent_coef is not None else self.ent_coef_tensor.item(),
-            self.target_update_interval,
+            0.0 if learns else float(self.ent_coef_tensor.item()),
+            int(self.target_update_interval),
         )
 
     def _record_losses(self, losses: npt.NDArray[np.float64]) -> None:
@@ -311,199 +227,8 @@ class TinySAC(SAC):
         self.logger.record("train/ent_coef", ent_coef)
         self.logger.record("train/actor_loss", actor_loss)
         self.logger.record("train/critic_loss", critic_loss)
-        if self.ent_coef_optimizer is not None:
+        if contract.learns_entropy_coefficient(self):
             self.logger.record("train/ent_coef_loss", ent_coef_loss)
-
-    def _sample_action(
-        self,
-        learning_starts: int,
-        action_noise: ActionNoise | None = None,
-        n_envs: int = 1,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        binding = self._acting_binding(learning_starts)
-        if binding is None:
-            return super()._sample_action(learning_starts, action_noise, n_envs)
-        assert self._last_obs is not None
-        assert self._kernel_key is not None
-        observations = self._last_obs
-        if not isinstance(self.observation_space, spaces.Box):
-            observations = features(self, self.policy.obs_to_tensor(observations)[0]).numpy()
-        assert isinstance(observations, np.ndarray)
-        scaled_action, action, is_finite = binding.kernel.act(
-            observations,
-            Engine(self._kernel_key, self._n_sampled_actions),
-            None,
-            *rollout.exploration_matrices(self.actor, n_envs),
-        )
-        self._n_sampled_actions += 1
-        if not is_finite:
-            rollout.require_finite(scaled_action, "action of the policy", self.num_timesteps)
-        assert isinstance(self.action_space, spaces.Box)
-        shape = (n_envs, *self.action_space.shape)
-        scaled_action = scaled_action.reshape(shape)
-        if action_noise is not None:
-            scaled_action = np.clip(scaled_action + action_noise(), -1, 1)
-        elif self.action_space.dtype == np.float32:
-            return action.reshape(shape), scaled_action
-        return self.policy.unscale_action(scaled_action), scaled_action
-
-    def _acts_natively(self, learning_starts: int) -> bool:
-        """Whether a kernel acts in this step, that is after the warm-up, and unless SB3's own policy acts."""
-        is_warm_up = self.num_timesteps < learning_starts and not (self.use_sde and self.use_sde_at_warmup)
-        return self._runtime.collects and not is_warm_up
-
-    def _acting_binding(self, learning_starts: int) -> Binding | None:
-        if not self._acts_natively(learning_starts):
-            return None
-        return self._runtime.binding_that_acts(self) or self._binding(self.batch_size)
-
-    def _reset_noise(self, n_envs: int, learning_starts: int) -> None:
-        """Draw the matrices of state-dependent exploration noise where SB3's policy keeps them."""
-        binding = self._acting_binding(learning_starts)
-        if binding is None:
-            self.actor.reset_noise(n_envs)
-            return
-        assert self._kernel_key is not None
-        matrices = th.from_numpy(binding.kernel.sample_matrices(1 + n_envs, self._kernel_key, self._n_sampled_actions))
-        self._n_sampled_actions += 1
-        distribution = self.actor.action_dist
-        distribution.exploration_mat, distribution.exploration_matrices = matrices[0], matrices[1:]
-
-    def collect_rollouts(
-        self,
-        env: VecEnv,
-        callback: BaseCallback,
-        train_freq: TrainFreq,
-        replay_buffer: ReplayBuffer,
-        action_noise: ActionNoise | None = None,
-        learning_starts: int = 0,
-        log_interval: int | None = None,
-    ) -> RolloutReturn:
-        """Collect transitions into ``replay_buffer``, as SB3 does but without torch.
-
-        :param env: the training environment
-        :param callback: called at each step, and at the start and end of the rollout
-        :param train_freq: how many steps or episodes to collect
-        :param replay_buffer: where they go
-        :param action_noise: added to the policy's actions
-        :param learning_starts: until then actions are drawn uniformly
-        :param log_interval: log each so many episodes
-        :return: how much was collected, and whether to go on
-        """
-        collect = self._collect_rollouts if self._runtime.collects else super().collect_rollouts
-        return collect(env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval)
-
-    def _collect_rollouts(
-        self,
-        env: VecEnv,
-        callback: BaseCallback,
-        train_freq: TrainFreq,
-        replay_buffer: ReplayBuffer,
-        action_noise: ActionNoise | None,
-        learning_starts: int,
-        log_interval: int | None,
-    ) -> RolloutReturn:
-        # Callbacks see the local variables of this method: their names are SB3's.
-        rollout.require_collectable(env, train_freq)
-        if self.policy.training:
-            self.policy.set_training_mode(False)
-        num_collected_steps, num_collected_episodes = 0, 0
-        if self.use_sde:
-            self._reset_noise(env.num_envs, learning_starts)
-        continue_training = True
-        callback.on_rollout_start()
-        while should_collect_more_steps(train_freq, num_collected_steps, num_collected_episodes):
-            num_collected_steps, num_collected_episodes = self._collect_natively(
-                callback, train_freq, learning_starts, log_interval, num_collected_steps, num_collected_episodes
-            )
-            if not should_collect_more_steps(train_freq, num_collected_steps, num_collected_episodes):
-                continue
-            if self.use_sde and self.sde_sample_freq > 0 and num_collected_steps % self.sde_sample_freq == 0:
-                self._reset_noise(env.num_envs, learning_starts)
-            actions, buffer_actions = self._sample_action(learning_starts, action_noise, env.num_envs)
-            new_obs, rewards, dones, infos = env.step(actions)
-            self.num_timesteps += env.num_envs
-            num_collected_steps += 1
-
-            callback.update_locals(locals())
-            if not callback.on_step():
-                continue_training = False
-                break
-
-            self._update_info_buffer(infos, dones)
-            self._store_transition(replay_buffer, buffer_actions, new_obs, rewards, dones, infos)  # type: ignore[arg-type]
-            self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
-            self._on_step()
-            for idx, done in enumerate(dones):
-                if done:
-                    num_collected_episodes += 1
-                    self._end_episode(idx, action_noise, log_interval)
-        else:
-            callback.on_rollout_end()
-        return RolloutReturn(num_collected_steps * env.num_envs, num_collected_episodes, continue_training)
-
-    def _collect_natively(
-        self,
-        callback: BaseCallback,
-        train_freq: TrainFreq,
-        learning_starts: int,
-        log_interval: int | None,
-        *collected: int,
-    ) -> tuple[int, ...]:
-        """Collect in the kernel up to a step that must be taken in Python, or to the end of the rollout.
-
-        :param collected: steps and episodes so far
-        :return: the same afterwards
-        """
-        loop = self._runtime.loop
-        while (
-            loop
-            and should_collect_more_steps(train_freq, *collected)
-            and self._acts_natively(learning_starts)
-            and (binding := self._binding(self.batch_size))
-            and (reached := loop.run(self, binding, callback, train_freq, log_interval, *collected))
-        ):
-            collected = reached
-        return collected
-
-    def _end_episode(self, env_index: int, action_noise: ActionNoise | None, log_interval: int | None) -> None:
-        self._episode_num += 1
-        if action_noise is not None:
-            rollout.reset_noise(action_noise, env_index, self.n_envs)
-        if log_interval is not None and self._episode_num % log_interval == 0:
-            self.dump_logs()
-
-    def _store_transition(
-        self,
-        replay_buffer: ReplayBuffer,
-        buffer_action: np.ndarray,
-        new_obs: np.ndarray | dict[str, np.ndarray],
-        reward: np.ndarray,
-        dones: np.ndarray,
-        infos: list[dict[str, Any]],
-    ) -> None:
-        if not self._runtime.collects:
-            super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
-            return
-        rollout.require_finite(reward, "reward", self.num_timesteps)
-        if not isinstance(new_obs, np.ndarray) or self._vec_normalize_env is not None:
-            rollout.require_finite(new_obs, "observation", self.num_timesteps)
-            super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
-            return
-        next_obs = rollout.next_observations(new_obs, dones, infos)
-        rollout.require_finite(next_obs, "observation", self.num_timesteps)
-        if next_obs is not new_obs:
-            rollout.require_finite(new_obs, "observation after reset", self.num_timesteps)
-        self._last_original_obs = self._last_obs
-        replay_buffer.add(self._last_obs, next_obs, buffer_action, reward, dones, infos)  # type: ignore[arg-type]
-        self._last_obs = new_obs
-
-    def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_runtime"]
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Copies and pickles bind a kernel of their own when they first need one.
-        return {**self.__dict__, "_runtime": Runtime()}
 
     def export_policy(self, path: str | os.PathLike[str]) -> float:
         """Write the deterministic policy for RLtools and TinyRL, see :func:`sb3_tinyrl.export.export_policy`.
@@ -529,3 +254,42 @@ class TinySAC(SAC):
         :return: the largest difference from ``predict``, as a fraction of the action's range
         """
         return export_onnx(self, path)
+
+
+_AdamValues = tuple[float, tuple[float, float], float, float, bool]
+
+
+@lru_cache(maxsize=8)  # the same for most calls, and a structure takes longer to fill than a look-up
+def _hyper_parameters(
+    adam: tuple[_AdamValues, ...],
+    gamma: float,
+    tau: float,
+    target_entropy: float,
+    entropy_coefficient: float,
+    target_update_interval: int,
+) -> HyperParameters:
+    """The structure for the kernel.
+
+    :param adam: of the actor, the critics and, where it is learned, the entropy coefficient
+    """
+    optimizers = [
+        AdamHyperParameters(
+            learning_rate=learning_rate,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=decoupled,
+        )
+        for learning_rate, (beta_1, beta_2), epsilon, weight_decay, decoupled in adam
+    ]
+    return HyperParameters(
+        actor_optimizer=optimizers[0],
+        critic_optimizer=optimizers[1],
+        entropy_coefficient_optimizer=optimizers[-1],
+        gamma=gamma,
+        tau=tau,
+        target_entropy=target_entropy,
+        entropy_coefficient=entropy_coefficient,
+        target_update_interval=target_update_interval,
+    )

@@ -17,6 +17,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from sb3_tinyrl import TinySAC
+from sb3_tinyrl._native.abi.kernel import Kernel
 
 TIMEOUT = 120
 """Seconds after which another process or thread counts as hanging."""
@@ -92,6 +93,13 @@ def scripted(n_envs: int = 1, subprocesses: bool = False, **arguments: Any) -> V
 
     environments = [environment(i) for i in range(n_envs)]
     return SubprocVecEnv(environments, start_method="fork") if subprocesses else DummyVecEnv(environments)
+
+
+def kernel_of(model: TinySAC) -> Kernel:
+    """The kernel that trains the model."""
+    bound = model._bound(model.batch_size)
+    assert bound is not None
+    return bound.kernel
 
 
 def state(model: SAC) -> dict[str, th.Tensor]:

@@ -26,7 +26,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 from stable_baselines3.sac.policies import Actor
 
 from sb3_tinyrl import TinySAC
-from sb3_tinyrl.transitions import StoredTransitions
+from sb3_tinyrl.memory import InPlaceReplay
 
 
 class Spaces(gym.Env):
@@ -110,21 +110,21 @@ class Pair:
     def train(self, gradient_steps: int) -> None:
         """Take the same gradient steps with both."""
         ours, reference = self.ours, self.reference
-        binding = ours._binding(ours.batch_size)
-        assert binding is not None
+        bound = ours._bound(ours.batch_size)
+        assert bound is not None
         assert ours._kernel_key is not None
-        view = binding.transitions.view(ours)
+        view = bound.replay.batches(ours)
         noise: list[th.Tensor] = []
         indices = []
         for step in range(gradient_steps):
-            *index, drawn = binding.kernel.draw(view, ours._kernel_key, ours._n_sampled_batches + step)
+            *index, drawn = bound.kernel.draw(view, ours._kernel_key, ours._n_sampled_batches + step)
             indices.append(tuple(index))
             noise += map(th.tensor, drawn)
         if reference.use_sde:
             reference.actor.action_dist = GivenMatrix(reference.actor, noise)
         else:
             reference.actor.action_dist = GivenNoise(ours.action_space.shape[0], noise)
-        is_in_place = isinstance(binding.transitions, StoredTransitions)
+        is_in_place = isinstance(bound.replay, InPlaceReplay)
         for model in (ours, reference):
             # What is sampled in Python is drawn from numpy's generator.
             np.random.seed(gradient_steps)  # noqa: NPY002

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 from backends import EACH_LIBRARY
-from models import assert_trained, differences, make, state
+from models import assert_trained, differences, kernel_of, make, state
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -23,7 +23,7 @@ needs_one = pytest.mark.skipif(ONE is None, reason="no BLAS is installed here")
 
 def library_of(model: TinySAC) -> str | None:
     """The library that the model's kernel has been given."""
-    loaded = model._runtime._binding.kernel.blas
+    loaded = kernel_of(model).blas
     return loaded and loaded.name
 
 

@@ -20,6 +20,7 @@ from backends import EACH_LIBRARY
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models import kernel_of
 from parity import Pair, make_pair
 from stable_baselines3.common.buffers import ReplayBuffer
 from torch import nn
@@ -258,7 +259,7 @@ def test_activations_equal_sb3(name):
         pair.train(gradient_steps)
         assert_equal_to(pair, 1e-10)
     observations = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
-    actions = pair.ours._binding(37).kernel.act(observations)[0]
+    actions = kernel_of(pair.ours).act(observations)[0]
     expected = pair.reference.predict(observations, deterministic=True)[0]
     np.testing.assert_allclose(actions, pair.reference.policy.scale_action(expected), atol=1e-6)
 
@@ -292,7 +293,7 @@ def test_saturated_activations_equal_sb3(name):
 
 def test_hyperparameters_that_change_between_calls_equal_sb3():
     pair = pair_of("one layer", th.float64)
-    kernel = pair.ours._binding(32).kernel
+    kernel = kernel_of(pair.ours)
     for name, value in {"gamma": 0.5, "tau": 0.3, "target_entropy": 1.5, "target_update_interval": 2}.items():
         for model in (pair.ours, pair.reference):
             setattr(model, name, value)
@@ -303,7 +304,7 @@ def test_hyperparameters_that_change_between_calls_equal_sb3():
             model.critic.optimizer.param_groups[0][name] = value
         pair.train(3)
         assert_equal_to(pair, 1e-10)
-    assert pair.ours._binding(32).kernel is kernel
+    assert kernel_of(pair.ours) is kernel
 
 
 def test_learning_rate_schedule_equals_sb3():

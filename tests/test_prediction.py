@@ -26,7 +26,7 @@ def trained(**arguments: Any) -> TinySAC:
 
 def predictions(model: TinySAC, observation: Any, deterministic: bool) -> tuple[np.ndarray, np.ndarray]:
     """Ours and SB3's, drawn with the same random numbers."""
-    assert model._runtime.predicting_kernel(model) is not None
+    assert model._session.for_predicting(model) is not None
     results = []
     for cls in (TinySAC, SAC):
         th.manual_seed(1)
@@ -154,7 +154,7 @@ def test_a_new_model_is_the_same_after_it_has_predicted(pendulum: TinySAC) -> No
     new = make()
     before = state(new)
     new.predict(np.ones(3, np.float32))
-    assert new._runtime.predicting_kernel(new) is not None
+    assert new._session.for_predicting(new) is not None
     assert not differences(before, state(new))
 
 
@@ -164,7 +164,7 @@ def test_predict_compiles_nothing(tmp_path, monkeypatch) -> None:
     action, _ = model.predict(np.ones(3, np.float32), deterministic=True)
     np.testing.assert_array_equal(action, SAC.predict(model, np.ones(3, np.float32), deterministic=True)[0])
     assert not [*tmp_path.rglob("*.so")]
-    assert model._runtime.predicting_kernel(model) is None
+    assert model._session.for_predicting(model) is None
 
 
 def test_predict_needs_no_compiler(tmp_path, monkeypatch) -> None:

@@ -27,7 +27,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_tinyrl import TinySAC
-from sb3_tinyrl.rollout import NonFiniteError
+from sb3_tinyrl.observations import NonFiniteError
 
 BAD_VALUES = st.sampled_from([np.nan, np.inf, -np.inf])
 

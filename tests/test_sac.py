@@ -41,8 +41,7 @@ from stable_baselines3.sac.policies import SACPolicy
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sb3_tinyrl import TinySAC
-from sb3_tinyrl._native.errors import CompilerNotFoundError
-from sb3_tinyrl.support import UnsupportedByKernelError
+from sb3_tinyrl._native.errors import CompilerNotFoundError, UnsupportedByKernelError
 
 BOTH = pytest.mark.parametrize("cls", [SAC, TinySAC])
 

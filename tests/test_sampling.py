@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch as th
+from models import kernel_of
 from parity import make_pair
 from scipy import stats
 
@@ -16,7 +17,7 @@ N_ENVS = 3
 @pytest.fixture(scope="module")
 def kernel():
     pair = make_pair(5, 2, policy_kwargs=dict(net_arch=[32]), batch_size=32, n_envs=N_ENVS)
-    return pair.ours._binding(32).kernel
+    return kernel_of(pair.ours)
 
 
 def draw(kernel, n_rows: int, n_envs: int, key: int, counter: int) -> tuple[np.ndarray, ...]:
@@ -103,7 +104,7 @@ def test_philox_equals_the_published_generator(kernel):
 
 def test_exploration_is_the_policys_gaussian():
     pair = make_pair(5, 2, policy_kwargs=dict(net_arch=[32]), batch_size=32)
-    kernel = pair.ours._binding(32).kernel
+    kernel = kernel_of(pair.ours)
     observations = np.tile(np.linspace(-1, 1, 5, dtype=np.float32), (20_000, 1))
     actions = kernel.act(observations, Engine(key=3, counter=0))[0].astype(np.float64)
     with th.no_grad():
@@ -116,7 +117,7 @@ def test_exploration_is_the_policys_gaussian():
 
 def test_deterministic_actions_equal_sb3():
     pair = make_pair(5, 2, policy_kwargs=dict(net_arch=[32]), batch_size=32)
-    kernel = pair.ours._binding(32).kernel
+    kernel = kernel_of(pair.ours)
     observations = np.random.default_rng(0).normal(size=(37, 5)).astype(np.float32)
     actions = kernel.act(observations)[0]
     expected, _ = pair.reference.predict(observations, deterministic=True)

@@ -12,7 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
-from models import Scripted, assert_trained, differences, make, run_python, scripted, state, step_counts
+from models import Scripted, assert_trained, differences, kernel_of, make, run_python, scripted, state, step_counts
 from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import VecNormalize
 
@@ -160,7 +160,7 @@ def test_load_takes_what_sb3s_load_takes(tmp_path: Path, capsys: pytest.CaptureF
     assert (loaded.n_envs, loaded.n_threads, loaded.gamma, loaded.seed) == (2, 1, 0.5, 3)
     assert loaded.replay_buffer.buffer_size == 25
     continue_natively(loaded)
-    assert loaded._runtime._binding.kernel.n_threads == 1
+    assert kernel_of(loaded).n_threads == 1
     assert loaded.actor.optimizer.param_groups[0]["lr"] == 0.01
 
 

@@ -23,3 +23,22 @@ class BlasError(KernelError):
 
 class EpisodeEndedError(RuntimeError):
     """An environment was to take a step outside of an episode."""
+
+
+class UnsupportedByKernelError(KernelError):
+    """The kernel can't compute this model's update.
+
+    :param reason: what stands in the way
+    :param remedy: what the user can change
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}. To train natively: {remedy}.")
+        self.reason = reason
+        self.remedy = remedy
+
+    @classmethod
+    def unless(cls, condition: bool, reason: str, remedy: str) -> None:
+        """Raise with this reason and remedy unless the condition holds."""
+        if not condition:
+            raise cls(reason, remedy)

@@ -219,7 +219,7 @@ class Tiny(StableBaselines3):
         from sb3_tinyrl._native.abi import blas
         from sb3_tinyrl._native.abi.kernel import Kernel
         from sb3_tinyrl._native.jit.build import build
-        from sb3_tinyrl.support import kernel_spec
+        from sb3_tinyrl.capabilities import kernel_spec
 
         self._make_model()
         loaded = None if self.backend == "simd" else blas.load(self.backend)
@@ -241,7 +241,7 @@ class Tiny(StableBaselines3):
         from sb3_tinyrl._native.abi.kernel import PHASES
 
         model = cast("TinySAC", self.model)
-        binding = model._binding(self.settings.batch_size)
+        binding = model._bound(self.settings.batch_size)
         assert binding is not None
         before = model._n_updates
         with binding.kernel.timing_phases() as spent:

@@ -28,9 +28,9 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_tinyrl import NativeVecEnv, TinySAC, register_environment
-from sb3_tinyrl.listeners import idle_steps
-from sb3_tinyrl.native_loop import NativeLoop
-from sb3_tinyrl.rollout import NonFiniteError
+from sb3_tinyrl.callback_schedule import idle_steps
+from sb3_tinyrl.fused_loop import FusedLoop
+from sb3_tinyrl.observations import NonFiniteError
 
 PENDULUM = "sb3_tinyrl:rl_tools/Pendulum-v0"
 
@@ -63,13 +63,13 @@ def short() -> NativeVecEnv:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Steps that each call of the native loop took."""
     taken = []
-    run = NativeLoop._take_over
+    run = FusedLoop.run
 
-    def record(self: NativeLoop, model: Any, callback: Any, log_interval: Any, state: Any, episodes: Any) -> None:
-        taken.append(state.n_steps)
-        run(self, model, callback, log_interval, state, episodes)
+    def record(self: FusedLoop, kernel: Any, request: Any, result: Any) -> None:
+        run(self, kernel, request, result)
+        taken.append(result.state.n_steps)
 
-    monkeypatch.setattr(NativeLoop, "_take_over", record)
+    monkeypatch.setattr(FusedLoop, "run", record)
     return taken
 
 

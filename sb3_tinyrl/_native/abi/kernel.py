@@ -179,6 +179,11 @@ class Kernel:
         """Whether no fork lies between here and its creation."""
         return os.getpid() == self._process_id
 
+    @property
+    def largest_n_threads(self) -> int:
+        """Threads that may share an update, the calling one among them."""
+        return self._thread_tuner.largest
+
     def serves(self, batch_size: int, n_threads: int | None, blas: Blas | None) -> bool:
         """Whether a call with these arguments needs no other kernel; a forked child needs threads of its own."""
         return (

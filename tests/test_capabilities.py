@@ -10,7 +10,8 @@ from stable_baselines3 import SAC
 from stable_baselines3.sac.policies import SACPolicy
 from test_sac import SUPPORTED, UNSUPPORTED
 
-from sb3_tinyrl.support import ARGUMENTS, UnsupportedByKernelError
+from sb3_tinyrl._native.errors import UnsupportedByKernelError
+from sb3_tinyrl.capabilities import ARGUMENTS
 
 DOCS = Path(__file__).parents[1] / "docs"
 

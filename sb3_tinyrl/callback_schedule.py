@@ -1,4 +1,4 @@
-"""Which steps a callback wants to see: what lies between them may run without Python."""
+"""When SB3's callbacks are due, and what its schedules return: how far a loop may run without asking them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ from stable_baselines3.common.callbacks import (
     LogEveryNTimesteps,
     ProgressBarCallback,
 )
+from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
+
+
+def is_known_schedule(schedule: Schedule) -> bool:
+    """Whether a schedule is one of SB3's, which return the same for the same progress whenever they are asked."""
+    if type(schedule) is FloatSchedule:
+        schedule = schedule.value_schedule
+    return type(schedule) in (ConstantSchedule, LinearSchedule)
 
 
 def idle_steps(callback: BaseCallback) -> float:

@@ -7,7 +7,7 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 
-from sb3_tinyrl.transitions import StoredTransitions
+from sb3_tinyrl.memory import InPlaceReplay
 
 N_ROWS = 400_000
 
@@ -23,7 +23,7 @@ def buffer() -> ReplayBuffer:
 def test_it_takes_little_memory(buffer: ReplayBuffer) -> None:
     tracemalloc.start()
     try:
-        StoredTransitions(buffer)
+        InPlaceReplay(buffer)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -34,4 +34,4 @@ def test_it_takes_little_memory(buffer: ReplayBuffer) -> None:
 def test_no_row_is_overlooked(buffer: ReplayBuffer, row: int) -> None:
     buffer.observations[row, 0, 7] = np.nan
     with pytest.raises(ValueError, match=rf"holds nan in observations at index \({row}, 0, 7\)"):
-        StoredTransitions(buffer)
+        InPlaceReplay(buffer)
