@@ -15,6 +15,7 @@ from stable_baselines3.common.preprocessing import get_action_dim
 
 from sb3_tinyrl import contract
 from sb3_tinyrl._native.jit.spec import KernelSpec
+from sb3_tinyrl.contract import data, policy, training
 from sb3_tinyrl.networks import ActorNetwork, Networks, activation, activation_names, actor_network, hidden_widths
 from sb3_tinyrl.observations import is_scaled_image
 
@@ -88,7 +89,7 @@ ARGUMENTS = (
         "policy",
         '`"MlpPolicy"`, `"MultiInputPolicy"`',
         torch='`"CnnPolicy"`, custom classes',
-        require=contract.require_known_policy,
+        require=policy.require_known_policy,
     ),
     Argument(
         "env",
@@ -97,8 +98,8 @@ ARGUMENTS = (
         sampled="float16 observations; `Dict` and other spaces; subclasses of `VecNormalize`",
         torch="actions with a dimension whose bounds coincide",
         error="action spaces that are not a finite `Box`",
-        sampled_because=contract.sampled_because_of_environment,
-        require=contract.require_scalable_actions,
+        sampled_because=data.sampled_because_of_environment,
+        require=policy.require_scalable_actions,
     ),
     Argument("learning_rate", "any number or schedule"),
     Argument("buffer_size", "any"),
@@ -114,8 +115,8 @@ ARGUMENTS = (
         "`ReplayBuffer`, `NStepReplayBuffer`",
         sampled="`DictReplayBuffer`, `HerReplayBuffer`, custom classes",
         torch="arrays whose shape does not fit the spaces",
-        sampled_because=contract.sampled_because_of_buffer,
-        require=contract.require_consistent_buffer,
+        sampled_because=data.sampled_because_of_buffer,
+        require=data.require_consistent_buffer,
     ),
     Argument("replay_buffer_kwargs", "any"),
     Argument("optimize_memory_usage", "any"),
@@ -135,14 +136,14 @@ ARGUMENTS = (
         "device",
         '`"cpu"`, `"auto"` without a GPU',
         torch="all others; frozen parameters",
-        require=contract.require_tensors,
+        require=policy.require_tensors,
     ),
     Argument("net_arch", "a list or a dictionary of `pi` and `qf`, of any depth, with none too"),
     Argument(
         "activation_fn",
         ", ".join(f"`{name}`" for name in activation_names()) + " and subclasses with other constants",
         torch="all others",
-        require=contract.require_known_activation,
+        require=policy.require_known_activation,
     ),
     Argument("log_std_init", "any"),
     Argument("use_expln", "any"),
@@ -151,7 +152,7 @@ ARGUMENTS = (
         "features_extractor_class",
         "`FlattenExtractor`, `CombinedExtractor`",
         torch="all others; images among dictionary entries",
-        require=contract.require_known_extractor,
+        require=policy.require_known_extractor,
     ),
     Argument("features_extractor_kwargs", "any"),
     Argument("normalize_images", "any"),
@@ -159,13 +160,13 @@ ARGUMENTS = (
         "optimizer_class",
         "`torch.optim.Adam`, `torch.optim.AdamW`",
         torch="all others; several parameter groups",
-        require=contract.require_known_optimizer,
+        require=training.require_known_optimizer,
     ),
     Argument(
         "optimizer_kwargs",
         "`betas`, `eps`, `weight_decay`, `amsgrad`, `foreach`",
         torch="`maximize`, `capturable`, `differentiable`, `fused`",
-        require=contract.require_known_optimizer_options,
+        require=training.require_known_optimizer_options,
     ),
     Argument("n_critics", "any"),
     Argument("share_features_extractor", "any"),

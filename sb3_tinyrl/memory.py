@@ -28,7 +28,8 @@ from sb3_tinyrl._native.abi.kernel import MAX_STEPS, Kernel
 from sb3_tinyrl._native.abi.structs import ExplorationMatrices, Parameter, ReplayBufferView, StateDependentNoise
 from sb3_tinyrl._native.errors import UnsupportedByKernelError
 from sb3_tinyrl._native.jit.spec import KernelSpec
-from sb3_tinyrl.contract import MOMENTS
+from sb3_tinyrl.contract import data, methods, training
+from sb3_tinyrl.contract.training import MOMENTS
 from sb3_tinyrl.networks import ActorNetwork, Networks, actor_network, tensors
 from sb3_tinyrl.observations import features, require_finite_rows
 
@@ -69,7 +70,7 @@ def bind(model: SAC, kernel: Kernel) -> None:
         for name, layer in networks.linear_layers()
         for tensor in (layer.weight, layer.bias)
     ]
-    if contract.learns_entropy_coefficient(model):
+    if training.learns_entropy_coefficient(model):
         assert model.log_ent_coef is not None
         log_ent_coef = _adam_parameter(model.log_ent_coef, model.ent_coef_optimizer)
     _bind(model, kernel, networks.actor, parameters, log_ent_coef, log_std)
@@ -171,7 +172,7 @@ class InPlaceReplay:
         self._buffer = buffer
         self.require_finite()
         self._view = ReplayBufferView(
-            **{name: array.ctypes.data for name, array in contract.buffer_arrays(buffer).items()},
+            **{name: array.ctypes.data for name, array in data.buffer_arrays(buffer).items()},
             n_environments=buffer.n_envs,
             capacity=buffer.buffer_size,
         )
@@ -184,7 +185,7 @@ class InPlaceReplay:
 
         :raises ValueError: naming the first such number
         """
-        for name, array in contract.buffer_arrays(self._buffer).items():
+        for name, array in data.buffer_arrays(self._buffer).items():
             require_finite_rows(array[: self._buffer.size()], name)
 
     def batches(self, model: SAC) -> ReplayBufferView:
@@ -223,7 +224,7 @@ class InPlaceReplay:
         view.reward_standard_deviation = 0.0
         if env is None:
             return
-        if reason := contract.statistics_do_not_fit(model):
+        if reason := data.statistics_do_not_fit(model):
             raise UnsupportedByKernelError(reason, "leave the statistics to VecNormalize")
         if env.norm_obs:
             assert isinstance(env.obs_rms, RunningMeanStd)
@@ -345,7 +346,7 @@ class Watch:
         self._owners: list[dict[str, Any]] = [vars(policy), vars(actor)]
         self._leaves = [vars(module) for module in modules]
         self._distribution = actor.action_dist
-        self._methods = [(itemgetter(*names), vars(cls)) for cls, names in contract.class_methods(acting_only) if names]
+        self._methods = [(itemgetter(*names), vars(cls)) for cls, names in methods.class_methods(acting_only) if names]
         self._add_attributes(actor, "action_dist", "use_sde")
         self._add_attributes(model, "policy", "actor", "observation_space", "action_space", "use_sde")
         if not acting_only:
@@ -381,7 +382,7 @@ class Watch:
         self._contents += [critic.q_networks, target.q_networks]
         if model.log_ent_coef is not None:
             self._tensors.append(model.log_ent_coef)
-        for optimizer, _ in contract.optimizers(model).values():
+        for optimizer, _ in training.optimizers(model).values():
             self._owners.append(vars(optimizer))
             self._add_attributes(optimizer, "state", "param_groups")
             for group in optimizer.param_groups:
@@ -429,6 +430,6 @@ class Watch:
             [*map(th.Tensor.size, self._tensors)],
             [*map(_requires_grad, self._tensors)],
             [*map(len, self._leaves)],
-            contract.replaced_on_instance(self._distribution),  # which keeps results, so that counting tells nothing
+            methods.replaced_on_instance(self._distribution),  # which keeps results, so that counting tells nothing
             [get(dictionary) for get, dictionary in self._methods],
         )

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch as th
+from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
@@ -22,6 +23,7 @@ from sb3_tinyrl._native.abi.blas import Blas
 from sb3_tinyrl._native.abi.structs import AdamHyperParameters, HyperParameters
 from sb3_tinyrl._native.abi.thread_tuner import MAX_THREADS
 from sb3_tinyrl._native.errors import UnsupportedByKernelError
+from sb3_tinyrl.contract import training
 from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
 from sb3_tinyrl.off_policy import NativeOffPolicy
 from sb3_tinyrl.session import KernelSession
@@ -36,7 +38,7 @@ _KERNEL_CHOICES = ("auto", "native", "torch")
 _BACKENDS = ("simd", "blas", *blas.LIBRARIES)
 
 
-class TinySAC(NativeOffPolicy):
+class TinySAC(NativeOffPolicy, SAC):
     """:class:`stable_baselines3.SAC` whose actions and gradient steps are computed by a compiled kernel.
 
     Everything else is Stable-Baselines3's: the constructor, ``learn``, ``predict``, ``save``, ``load``, callbacks,
@@ -209,7 +211,7 @@ class TinySAC(NativeOffPolicy):
     def _kernel_hyper_parameters(self) -> HyperParameters:
         if self.target_update_interval == 0:
             raise ZeroDivisionError("target_update_interval is 0, expected at least 1 gradient step")
-        learns = contract.learns_entropy_coefficient(self)
+        learns = training.learns_entropy_coefficient(self)
         groups = [optimizer.param_groups[0] for optimizer in self._trained_optimizers()]
         return _hyper_parameters(
             tuple(map(_ADAM_VALUES, groups)),
@@ -227,7 +229,7 @@ class TinySAC(NativeOffPolicy):
         self.logger.record("train/ent_coef", ent_coef)
         self.logger.record("train/actor_loss", actor_loss)
         self.logger.record("train/critic_loss", critic_loss)
-        if contract.learns_entropy_coefficient(self):
+        if training.learns_entropy_coefficient(self):
             self.logger.record("train/ent_coef_loss", ent_coef_loss)
 
     def export_policy(self, path: str | os.PathLike[str]) -> float:

@@ -18,7 +18,7 @@ from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, Ornst
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_tinyrl import TinySAC
-from sb3_tinyrl.contract import BUFFER_ARRAYS
+from sb3_tinyrl.contract.data import BUFFER_ARRAYS
 
 
 def assert_equal_buffers(ours: ReplayBuffer, theirs: ReplayBuffer) -> None:

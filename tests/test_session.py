@@ -19,7 +19,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_tinyrl import TinySAC
 from sb3_tinyrl._native.errors import CompilerNotFoundError, UnsupportedByKernelError
-from sb3_tinyrl.contract import BUFFER_ARRAYS
+from sb3_tinyrl.contract.data import BUFFER_ARRAYS
 
 
 def trained(**arguments: Any) -> TinySAC:

@@ -1,0 +1,218 @@
+"""Collecting with compiled environments: what of a model goes into the loop in C++, and what of the result comes back."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch as th
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
+from stable_baselines3.common.utils import should_collect_more_steps, update_learning_rate
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_tinyrl import memory
+from sb3_tinyrl._native.abi.kernel import MAX_STEPS, Kernel
+from sb3_tinyrl._native.abi.structs import Engine, HyperParameters, LoopState, LoopStatus
+from sb3_tinyrl.callback_schedule import idle_steps, is_known_schedule, skip
+from sb3_tinyrl.contract import methods, training
+from sb3_tinyrl.environments.vec_env import NativeVecEnv
+from sb3_tinyrl.fused_loop import FusedLoop, LoopRequest, LoopResult
+from sb3_tinyrl.memory import InPlaceReplay
+from sb3_tinyrl.native_actor import NativeActor
+from sb3_tinyrl.observations import require_finite
+from sb3_tinyrl.session import Bound
+
+#: Methods that SB3's loop would call at each step: where a user has replaced one, steps are taken from Python.
+_LOOP_METHODS = (
+    *("train", "collect_rollouts", "predict", "dump_logs", "_dump_logs"),
+    *("_sample_action", "_store_transition", "_on_step", "_update_info_buffer"),
+    *("_update_learning_rate", "_update_current_progress_remaining"),
+)
+
+
+class FusedCollection(NativeActor):
+    """Lets a loop in C++ take the steps that neither a callback nor code of the user's has to see."""
+
+    _fused_loop: FusedLoop | None
+
+    def _kernel_hyper_parameters(self) -> HyperParameters:
+        """Hyperparameters as they are now."""
+        raise NotImplementedError
+
+    def _record_losses(self, losses: npt.NDArray[np.float64]) -> None:
+        """Log what SB3's ``train`` logs, given one row of losses for each gradient step."""
+        raise NotImplementedError
+
+    def _trained_optimizers(self) -> list[th.optim.Optimizer]:
+        """Those whose learning rate SB3 sets in an update."""
+        return [optimizer for optimizer, _ in training.optimizers(self).values()]
+
+    def _collect_natively(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        train_freq: TrainFreq,
+        replay_buffer: ReplayBuffer,
+        action_noise: ActionNoise | None,
+        learning_starts: int,
+        log_interval: int | None,
+        *collected: int,
+    ) -> tuple[int, ...]:
+        """Collect in C++ up to a step that must be taken in Python, or to the end of the rollout.
+
+        :param collected: steps and episodes of the rollout so far
+        :return: the same afterwards
+        """
+        while (
+            type(env) is NativeVecEnv
+            and should_collect_more_steps(train_freq, *collected)
+            and self.num_timesteps >= learning_starts
+            and (loop := self._loop_for(env, replay_buffer, action_noise))
+            and (bound := self._acting(learning_starts))
+            and (request := self._loop_request(bound, loop, callback, train_freq, log_interval, *collected))
+        ):
+            result = LoopResult.of(request, env.num_envs)
+            try:
+                loop.run(bound.kernel, request, result)
+            finally:  # A KeyboardInterrupt comes as soon as the kernel returns.
+                self._absorb(loop.env, result, callback, log_interval)
+            if result.status != LoopStatus.DONE:
+                self._raise_not_finite(loop.env, bound.kernel, result.status)
+            collected = result.state.n_collected_steps, result.state.n_collected_episodes
+        return collected
+
+    def _loop_for(
+        self, env: NativeVecEnv, replay_buffer: ReplayBuffer, action_noise: ActionNoise | None
+    ) -> FusedLoop | None:
+        """The loop that does what SB3's would with this environment; ``None`` if the user has a hand in a step."""
+        if (
+            action_noise is not None
+            or env is not self.env
+            or replay_buffer is not self.replay_buffer
+            or self._has_own(*_LOOP_METHODS)
+            or methods.replaced_on_instance(env)
+            or type(self.logger) is not Logger
+            or methods.replaced_on_instance(self.logger)
+        ):
+            return None
+        if self._fused_loop is None or self._fused_loop.env is not env:
+            self._fused_loop = FusedLoop(env)
+        return self._fused_loop
+
+    def _loop_request(
+        self,
+        bound: Bound,
+        loop: FusedLoop,
+        callback: BaseCallback,
+        train_freq: TrainFreq,
+        log_interval: int | None,
+        n_collected_steps: int,
+        n_collected_episodes: int,
+    ) -> LoopRequest | None:
+        """What the loop may do before Python has to see to something; ``None`` if not even a step."""
+        buffer, n_envs = self.replay_buffer, loop.env.num_envs
+        assert buffer is not None
+        n_remaining = math.ceil((self._total_timesteps - self.num_timesteps) / n_envs)
+        max_steps = int(min(idle_steps(callback), n_remaining, loop.steps_per_call))
+        max_episodes = log_interval - self._episode_num % log_interval if log_interval else 0
+        is_in_episodes = train_freq.unit == TrainFrequencyUnit.EPISODE
+        # Too many gradient steps for one call, or a schedule of the user's that has to be asked before them: they are
+        # left to `train`, after the rollout.
+        is_schedule_known = is_known_schedule(self.lr_schedule)
+        if not 0 <= self.gradient_steps <= MAX_STEPS or not is_schedule_known:
+            if is_in_episodes:
+                n_episodes = train_freq.frequency - n_collected_episodes
+                max_episodes = min(max_episodes, n_episodes) if max_episodes else n_episodes
+            else:
+                max_steps = min(max_steps, train_freq.frequency - n_collected_steps)
+        matrices = memory.writable_exploration_matrices(self.actor, n_envs)
+        if max_steps < 1 or matrices is None or not isinstance(bound.replay, InPlaceReplay):
+            return None
+        if buffer.optimize_memory_usage and buffer.buffer_size < 2:
+            return None  # there is never anything to draw: `train` says so
+        assert self._kernel_key is not None
+        return LoopRequest(
+            hyper_parameters=self._kernel_hyper_parameters(),
+            replay=bound.replay.view(self),
+            key=self._kernel_key,
+            exploration=matrices,
+            train_frequency=train_freq.frequency,
+            is_in_episodes=is_in_episodes,
+            gradient_steps=self.gradient_steps,
+            sde_sample_frequency=self.sde_sample_freq,
+            handle_timeout_termination=buffer.handle_timeout_termination,
+            max_steps=max_steps,
+            max_episodes=max_episodes,
+            learning_rates=self._learning_rates(max_steps) if is_schedule_known else np.zeros(max_steps),
+            state=LoopState(
+                n_collected_steps=n_collected_steps,
+                n_collected_episodes=n_collected_episodes,
+                position=buffer.pos,
+                is_full=buffer.full,
+                n_sampled_batches=self._n_sampled_batches,
+                n_sampled_actions=self._n_sampled_actions,
+            ),
+        )
+
+    def _learning_rates(self, n_steps: int) -> npt.NDArray[np.float64]:
+        """What the schedule says after each of the next steps, shape ``(n_steps,)``."""
+        timesteps = self.num_timesteps + np.arange(1, n_steps + 1) * self.n_envs
+        remaining = 1.0 - timesteps / float(self._total_timesteps)
+        return np.array([self.lr_schedule(progress) for progress in remaining.tolist()], np.float64)
+
+    def _absorb(self, env: NativeVecEnv, result: LoopResult, callback: BaseCallback, log_interval: int | None) -> None:
+        """Leave the model as SB3's loop would after the steps of the result."""
+        buffer, state = self.replay_buffer, result.state
+        assert buffer is not None
+        buffer.pos, buffer.full = state.position, bool(state.is_full)
+        self._n_sampled_batches, self._n_sampled_actions = state.n_sampled_batches, state.n_sampled_actions
+        if state.n_steps == 0:
+            return
+        self.num_timesteps += state.n_steps * env.num_envs
+        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        self._last_original_obs = buffer.observations[buffer.pos - 1].copy()
+        self._last_obs = env.environments.observations.copy()
+        skip(callback, state.n_steps)
+        if state.n_updates:
+            self._n_updates += state.n_updates
+            for optimizer in self._trained_optimizers():
+                update_learning_rate(optimizer, state.learning_rate)
+            self.logger.record("train/learning_rate", state.learning_rate)
+            self._record_losses(np.frombuffer(state.losses, np.float64)[np.newaxis])
+        infos = [{"episode": env.episode_info(e.episode_return, e.length)} for e in result.ended_episodes()]
+        self._update_info_buffer(infos)
+        for _ in infos:
+            self._end_episode(0, None, log_interval)
+
+    def _end_episode(self, env_index: int, action_noise: ActionNoise | None, log_interval: int | None) -> None:
+        self._episode_num += 1
+        if action_noise is not None:
+            if self.n_envs > 1:
+                assert isinstance(action_noise, VectorizedActionNoise)
+                action_noise.reset(indices=[env_index])
+            else:
+                action_noise.reset()
+        if log_interval is not None and self._episode_num % log_interval == 0:
+            self.dump_logs()
+
+    def _raise_not_finite(self, env: NativeVecEnv, kernel: Kernel, status: LoopStatus) -> None:
+        """Find what stopped the loop, and raise the error that SB3's loop would have raised in that step."""
+        environments, timestep = env.environments, self.num_timesteps
+        if status == LoopStatus.ACTION_NOT_FINITE:
+            assert self._kernel_key is not None
+            engine = Engine(self._kernel_key, self._n_sampled_actions)
+            matrices = memory.exploration_matrices(self.actor, env.num_envs)
+            scaled_action, *_ = kernel.act(environments.observations, engine, None, *matrices)
+            require_finite(scaled_action, "action of the policy", timestep)
+        self._last_obs = None  # the step has been taken, but not stored: the next run begins a new episode
+        timestep += env.num_envs
+        dones = environments.terminated | environments.truncated
+        observations = np.where(dones[:, np.newaxis], environments.final_observations, environments.observations)
+        require_finite(environments.rewards, "reward", timestep)
+        require_finite(observations, "observation", timestep)
+        require_finite(environments.observations, "observation after reset", timestep)
