@@ -1,4 +1,4 @@
-"""Collecting with compiled environments: what of a model goes into the loop in C++, and what of the result comes back."""
+"""Collecting with compiled environments: what of a model goes into the loop in C++, and what of the result returns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import should_collect_more_steps, update_learning_rate
 from stable_baselines3.common.vec_env import VecEnv
