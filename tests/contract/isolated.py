@@ -33,7 +33,7 @@ class IsolatedJudge:
         self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **fresh, **(environment or {})}
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[str] = queue.Queue()
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # as long as this object lives
 
     def __call__(self, example: Example) -> str | None:
         """Judge an example.

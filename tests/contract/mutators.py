@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import gymnasium as gym
 import numpy as np
 import torch as th
 from stable_baselines3 import SAC
@@ -1379,7 +1378,7 @@ def target_entropy_is_a_numpy_scalar(case: Case) -> None:
     case.model.target_entropy = np.float64(-0.5)
 
 
-@mutator
+@mutator(may_extend=True)
 def target_entropy_is_a_tensor(case: Case) -> None:
     case.model.target_entropy = th.tensor(-0.5)
 
