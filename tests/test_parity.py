@@ -3,11 +3,11 @@
 float64: everything to 1e-10, which leaves no room for a different formula.
 
 float32: to rounding. Losses and moments, which are linear in the gradients, agree to 1e-4 of the largest element of
-their tensor, parameters to a tenth of one Adam step: after one step all numbers, so that an error of a thousandth in the
-bias of a head is seen. Later one number in a hundred may differ by more: Adam divides a gradient that is all rounding by
-its own size, and a ReLU or the smaller critic can switch where two roundings of the same number lie on either side, and
-then one sample of the batch counts differently. That grows along a run: after 100 steps nearly all parameters are held
-to the tight bound, the others to ten steps.
+their tensor, parameters to a tenth of one Adam step. After one step all numbers do, so that an error of a thousandth in
+the bias of a head is seen. Later one number in a hundred may differ by more: Adam divides a gradient that is all
+rounding by its own size, and a ReLU or the smaller critic can switch where two roundings of the same number lie on
+either side, and then one sample of the batch counts differently. That grows along a run: after 100 steps nearly all
+parameters are held to the tight bound, the others to ten steps.
 """
 
 import platform
