@@ -4,14 +4,13 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch as th
+from profiles import EXPLORES
 from written_environments import EXAMPLE, write_walk
 
 # The networks are small, and several threads would only wait for each other on a busy machine.
 th.set_num_threads(1)
 
-# An example may have to wait for a compiler, or for other processes.
-hypothesis.settings.register_profile("no deadline", deadline=None)
-hypothesis.settings.load_profile("no deadline")
+hypothesis.settings.load_profile("explore" if EXPLORES else "fixed")
 
 
 @pytest.fixture(scope="session")

@@ -99,6 +99,59 @@ def given_indices(buffer: ReplayBuffer, indices: list[tuple[np.ndarray, np.ndarr
     assert not drawn
 
 
+def n_sampled_batches(model: TinySAC) -> int:
+    """Batches that the kernel has drawn for this model so far; SB3's own update leaves the number as it is."""
+    return model._n_sampled_batches
+
+
+@dataclass
+class KernelDraws:
+    """What the kernel draws in some gradient steps on a replay buffer that does not change between them.
+
+    :param noise: standard normal variates, one array for each call of SB3's distribution
+    :param indices: rows and environments of each batch; ``None`` where the buffer's own ``sample`` draws them
+    """
+
+    noise: list[th.Tensor]
+    indices: list[tuple[np.ndarray, np.ndarray]] | None
+
+    @classmethod
+    def of(cls, model: TinySAC, batch_size: int, first: int, gradient_steps: int) -> KernelDraws:
+        """Ask the model's kernel, before or after these gradient steps.
+
+        :param first: what ``n_sampled_batches`` is before the first of them
+        """
+        bound = model._bound(batch_size)
+        assert bound is not None
+        assert model._kernel_key is not None
+        is_in_place = isinstance(bound.replay, InPlaceReplay)
+        # A batch sampled in Python has no rows to draw, and asking for a view would sample one more.
+        view = bound.replay.batches(model) if is_in_place else bound.replay._view
+        noise: list[th.Tensor] = []
+        indices = []
+        for step in range(gradient_steps):
+            *index, drawn = bound.kernel.draw(view, model._kernel_key, first + step)
+            indices.append(tuple(index))
+            noise += map(th.tensor, drawn)
+        return cls(noise, indices if is_in_place else None)
+
+    @contextmanager
+    def given_to(self, reference: SAC) -> Iterator[None]:
+        """Have SB3's ``train`` use these draws, all of them."""
+        actor, noise = reference.actor, [*self.noise]
+        distribution = actor.action_dist
+        if reference.use_sde:
+            actor.action_dist = GivenMatrix(actor, noise)
+        else:
+            actor.action_dist = GivenNoise(reference.action_space.shape[0], noise)
+        try:
+            with nullcontext() if self.indices is None else given_indices(reference.replay_buffer, self.indices):
+                yield
+        finally:
+            actor.action_dist = distribution
+        assert not noise
+
+
 @dataclass
 class Pair:
     """A model of ours and SB3's with the same weights and data."""
@@ -110,28 +163,12 @@ class Pair:
     def train(self, gradient_steps: int) -> None:
         """Take the same gradient steps with both."""
         ours, reference = self.ours, self.reference
-        bound = ours._bound(ours.batch_size)
-        assert bound is not None
-        assert ours._kernel_key is not None
-        view = bound.replay.batches(ours)
-        noise: list[th.Tensor] = []
-        indices = []
-        for step in range(gradient_steps):
-            *index, drawn = bound.kernel.draw(view, ours._kernel_key, ours._n_sampled_batches + step)
-            indices.append(tuple(index))
-            noise += map(th.tensor, drawn)
-        if reference.use_sde:
-            reference.actor.action_dist = GivenMatrix(reference.actor, noise)
-        else:
-            reference.actor.action_dist = GivenNoise(ours.action_space.shape[0], noise)
-        is_in_place = isinstance(bound.replay, InPlaceReplay)
+        draws = KernelDraws.of(ours, ours.batch_size, n_sampled_batches(ours), gradient_steps)
         for model in (ours, reference):
             # What is sampled in Python is drawn from numpy's generator.
             np.random.seed(gradient_steps)  # noqa: NPY002
-            given = is_in_place and model is reference
-            with given_indices(reference.replay_buffer, indices) if given else nullcontext():
+            with draws.given_to(reference) if model is reference else nullcontext():
                 model.train(gradient_steps, model.batch_size)
-        assert not noise
 
     def tensors(self) -> dict[str, tuple[th.Tensor, th.Tensor]]:
         """Parameters, targets, Adam's moments and the entropy coefficient, of ours and of SB3's."""

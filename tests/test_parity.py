@@ -2,8 +2,9 @@
 
 float64: everything to 1e-10, which leaves no room for a different formula.
 
-float32: to rounding. Losses and moments, which are linear in the gradients, agree to 1e-4 of their largest element;
-parameters to a tenth of one Adam step. One number in a hundred may differ by more: Adam divides a gradient that is all
+float32: to rounding. Losses and moments, which are linear in the gradients, agree to 1e-4 of the largest element of
+their tensor, parameters to a tenth of one Adam step. After one step all numbers do, so that an error of a thousandth in
+the bias of a head is seen. Later one number in a hundred may differ by more: Adam divides a gradient that is all
 rounding by its own size, and a ReLU or the smaller critic can switch where two roundings of the same number lie on
 either side, and then one sample of the batch counts differently. That grows along a run: after 100 steps nearly all
 parameters are held to the tight bound, the others to ten steps.
@@ -22,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import kernel_of
 from parity import Pair, make_pair
+from profiles import examples
 from stable_baselines3.common.buffers import ReplayBuffer
 from torch import nn
 
@@ -75,7 +77,11 @@ def assert_losses_equal_to(pair: Pair, tolerance: float) -> None:
         assert ours == pytest.approx(expected, rel=tolerance, abs=tolerance), name
 
 
-def assert_rounded_equal_to(pair: Pair, tolerance: float = 1e-4) -> None:
+def assert_rounded_equal_to(pair: Pair, gradient_steps: int, tolerance: float = 1e-4) -> None:
+    """Every element of each tensor after one step; nearly all of them after several, where a ReLU may have switched."""
+    if gradient_steps == 1:
+        assert_equal_to(pair, tolerance, parameter_tolerance=3e-5)
+        return
     assert_losses_equal_to(pair, tolerance)
     assert fraction_below(moment_deviations(pair), tolerance) > 0.99
     assert fraction_below(parameter_deviations(pair), 3e-5) > 0.99
@@ -100,7 +106,7 @@ def test_float32_steps_equal_sb3_to_rounding(shape):
     pair = pair_of(shape, th.float32)
     for gradient_steps in (1, 9):
         pair.train(gradient_steps)
-        assert_rounded_equal_to(pair)
+        assert_rounded_equal_to(pair, gradient_steps)
     pair.train(90)
     assert fraction_below(parameter_deviations(pair), 3e-5) > 0.99
     assert_equal_to(pair, 0.2, parameter_tolerance=3e-3)
@@ -122,7 +128,7 @@ def test_float32_steps_with_a_blas_equal_sb3_to_rounding(shape, library):
     pair = pair_of(shape, th.float32, backend=library)
     for gradient_steps in (1, 9):
         pair.train(gradient_steps)
-        assert_rounded_equal_to(pair)
+        assert_rounded_equal_to(pair, gradient_steps)
 
 
 @EACH_LIBRARY
@@ -269,7 +275,7 @@ def test_activations_equal_sb3_to_rounding(name):
     pair = activation_pair(name, th.float32)
     for gradient_steps in (1, 9):
         pair.train(gradient_steps)
-        assert_rounded_equal_to(pair)
+        assert_rounded_equal_to(pair, gradient_steps)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -336,7 +342,6 @@ def test_long_calls_equal_several_short_ones():
     """A call is split where Python looks for interrupts; targets still move at SB3's steps."""
     one, many = (pair_of("one layer", th.float32, target_update_interval=5) for _ in range(2))
     one.ours.train(40, 32)
-    one.reference.replay_buffer.indices = []
     for _ in range(8):
         many.ours.train(5, 32)
     for ours, expected in zip(one.ours.policy.parameters(), many.ours.policy.parameters(), strict=True):
@@ -377,7 +382,7 @@ def test_gsde_in_float32_equals_sb3_to_rounding(shape):
     pair = pair_of(shape, th.float32, use_sde=True)
     for gradient_steps in (1, 9):
         pair.train(gradient_steps)
-        assert_rounded_equal_to(pair, 2e-4)
+        assert_rounded_equal_to(pair, gradient_steps, 2e-4)
 
 
 OBSERVATIONS = st.one_of(
@@ -467,7 +472,7 @@ def configurations(draw):
 
 
 @pytest.mark.slow
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=examples(8))
 @given(configuration=configurations())
 def test_any_configuration_equals_sb3(configuration):
     """Observations that reach the heads unsquashed make policies so wide that tanh saturates: see above."""
