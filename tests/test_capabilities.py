@@ -54,9 +54,11 @@ def test_each_reason_to_sample_in_python_is_tried(name):
     assert not all(reasons)
 
 
-def test_the_documentation_has_the_table():
-    spec = importlib.util.spec_from_file_location("support_matrix", DOCS / "support_matrix.py")
-    support_matrix = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(support_matrix)
-    assert support_matrix.PATH.read_text() == support_matrix.render(), "run: python docs/support_matrix.py"
-    assert "_static/support_matrix.md" in (DOCS / "guide" / "compatibility.md").read_text()
+def test_the_documentation_has_the_tables():
+    spec = importlib.util.spec_from_file_location("support_tables", DOCS / "support_tables.py")
+    support_tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(support_tables)
+    page = (DOCS / "guide" / "compatibility.md").read_text()
+    for path in support_tables.TABLES:
+        assert path.read_text() == support_tables.render(path), "run: python docs/support_tables.py"
+        assert f"_static/{path.name}" in page
