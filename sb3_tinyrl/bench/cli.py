@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -16,6 +17,15 @@ from sb3_tinyrl.bench.results import Results
 from sb3_tinyrl.bench.settings import Settings
 
 _OURS, *_OTHERS = PEERS
+#: Settings that are options of this command alone: how they are read, and their help.
+_OPTIONS: dict[str, tuple[Callable[[str], object], str]] = {
+    "env": (str, "id of a Gymnasium environment, or module:id"),
+    "net_arch": (sizes, "widths of the hidden layers"),
+    "batch_size": (size, "transitions in a gradient step"),
+    "train_freq": (size, "environment steps between trainings"),
+    "gradient_steps": (size, "gradient steps in each training"),
+    "steps": (size, "environment steps in a turn"),
+}
 
 
 def add_command(commands: Any) -> None:
@@ -28,16 +38,12 @@ def add_command(commands: Any) -> None:
         "bench",
         help="measure TinySAC beside other SACs on this machine",
         description="Measure TinySAC beside other SACs on this machine, with your environment and sizes.",
-        rounds=5,
+        rounds=Settings.rounds,
         plan=_plan,
     )
-    parser.add_argument("--env", default="Pendulum-v1", help="id of a Gymnasium environment, or module:id")
-    parser.add_argument("--net-arch", type=sizes, default=(256, 256), help="widths of the hidden layers")
-    parser.add_argument("--batch-size", type=size, default=256, help="transitions in a gradient step")
-    parser.add_argument("--train-freq", type=size, default=1, help="environment steps between trainings")
-    parser.add_argument("--gradient-steps", type=size, default=1, help="gradient steps in each training")
+    for name, (type_, text) in _OPTIONS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type_, default=getattr(Settings, name), help=text)
     parser.add_argument("--use-sde", action="store_true", help="explore with state-dependent noise (gSDE)")
-    parser.add_argument("--steps", type=size, default=1000, help="environment steps in a turn")
     parser.add_argument(
         "--peers",
         default=None,
@@ -47,17 +53,8 @@ def add_command(commands: Any) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
-    settings = Settings(
-        env=arguments.env,
-        net_arch=arguments.net_arch,
-        batch_size=arguments.batch_size,
-        train_freq=arguments.train_freq,
-        gradient_steps=arguments.gradient_steps,
-        threads=arguments.threads,
-        rounds=arguments.rounds,
-        steps=arguments.steps,
-        use_sde=arguments.use_sde,
-    )
+    values = {name: getattr(arguments, name) for name in (*_OPTIONS, "use_sde", "threads", "rounds")}
+    settings = Settings(**values)
     names = _peers(arguments.peers)
     try:
         results = Results.empty(settings, _command(settings, names), describe_machine())
@@ -86,15 +83,5 @@ def _peers(chosen: str | None) -> list[str]:
 
 
 def _command(settings: Settings, names: list[str]) -> str:
-    options = {
-        "--env": settings.env,
-        "--net-arch": ",".join(map(str, settings.net_arch)),
-        "--batch-size": settings.batch_size,
-        "--train-freq": settings.train_freq,
-        "--gradient-steps": settings.gradient_steps,
-        "--threads": settings.threads,
-        "--rounds": settings.rounds,
-        "--steps": settings.steps,
-        "--peers": ",".join(names[1:]),
-    }
-    return command_line("bench", options, ["--use-sde"] if settings.use_sde else [])
+    options = {name: getattr(settings, name) for name in (*_OPTIONS, "threads", "rounds")}
+    return command_line("bench", {**options, "peers": names[1:]}, ["--use-sde"] if settings.use_sde else [])

@@ -6,7 +6,7 @@ import argparse
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,10 +109,16 @@ def sizes(text: str) -> tuple[int, ...]:
     return tuple(size(part) for part in text.split(","))
 
 
-def command_line(name: str, options: dict[str, object], flags: list[str] | None = None) -> str:
-    """Return the line that runs a command, as one types it in a shell."""
-    values = [str(part) for item in options.items() for part in item]
-    return shlex.join(["python", "-m", "sb3_tinyrl", name, *values, *(flags or [])])
+def command_line(name: str, options: Mapping[str, object], flags: Iterable[str] = ()) -> str:
+    """Return the line that runs a command, as one types it in a shell.
+
+    :param options: their values, by name with underscores
+    """
+    words = ["python", "-m", "sb3_tinyrl", name]
+    for option, value in options.items():
+        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        words += [f"--{option.replace('_', '-')}", text]
+    return shlex.join([*words, *flags])
 
 
 def _require_threads(n_threads: int) -> None:

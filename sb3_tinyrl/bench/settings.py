@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Settings:
-    """One benchmark.
+    """One benchmark; by default that of Stable-Baselines3's defaults.
 
     :param env: id of a Gymnasium environment, ``module:id`` where a module has to be imported first
     :param net_arch: widths of the hidden layers of actor and critics
@@ -30,14 +30,14 @@ class Settings:
     :param update_seconds: how long such calls are repeated in a turn
     """
 
-    env: str
-    net_arch: tuple[int, ...]
-    batch_size: int
-    train_freq: int
-    gradient_steps: int
-    threads: int
-    rounds: int
-    steps: int
+    env: str = "Pendulum-v1"
+    net_arch: tuple[int, ...] = (256, 256)
+    batch_size: int = 256
+    train_freq: int = 1
+    gradient_steps: int = 1
+    threads: int = 1
+    rounds: int = 5
+    steps: int = 1000
     use_sde: bool = False
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     n_envs: int = 1

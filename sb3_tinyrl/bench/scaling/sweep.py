@@ -41,7 +41,7 @@ def add_command(commands: Any) -> None:
 
 def _plan(arguments: argparse.Namespace) -> Plan:
     axes = _axes(arguments.axes)
-    options = {"--axes": ",".join(axes), "--threads": arguments.threads, "--rounds": arguments.rounds}
+    options = {"axes": axes, "threads": arguments.threads, "rounds": arguments.rounds}
     results = ScalingResults(
         command=command_line("scaling", options),
         machine=describe_machine(),
