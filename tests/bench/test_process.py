@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sb3_tinyrl._native.jit.cache import cache_directory
 from sb3_tinyrl.bench import rounds
 from sb3_tinyrl.bench.peers import PEERS
 from sb3_tinyrl.bench.process import PeerError, PeerProcess
@@ -37,7 +38,7 @@ def test_peer_that_fails_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     results = Results(SETTINGS, command="", machine={}, update_flops=1)
     announced: list[str] = []
-    rounds.run(results, ["tiny", "sbx"], tmp_path, announced.append)
+    rounds.run(results, ["tiny", "sbx"], tmp_path, announced.append, kernels=cache_directory())
 
     assert [*results.peers] == ["tiny"]
     assert "broken" in results.failures["sbx"]
