@@ -6,17 +6,16 @@ import argparse
 import sys
 
 from sb3_tinyrl.bench import cli as bench
-from sb3_tinyrl.bench.scaling import cli as scaling
-from sb3_tinyrl.environments import speed
+from sb3_tinyrl.bench import env_speed
+from sb3_tinyrl.bench.scaling import sweep as scaling
 
 
 def main() -> int:
     """Run the command that the arguments name; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m sb3_tinyrl", description="Tools around TinySAC.")
     commands = parser.add_subparsers(metavar="command", required=True)
-    bench.add_command(commands)
-    scaling.add_command(commands)
-    speed.add_command(commands)
+    for command in (bench, scaling, env_speed):
+        command.add_command(commands)
     arguments = parser.parse_args()
     status: int = arguments.run(arguments)
     return status

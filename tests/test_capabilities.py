@@ -5,10 +5,10 @@ import inspect
 from pathlib import Path
 
 import pytest
+from cases import SUPPORTED, UNSUPPORTED
 from models import make
 from stable_baselines3 import SAC
 from stable_baselines3.sac.policies import SACPolicy
-from test_sac import SUPPORTED, UNSUPPORTED
 
 from sb3_tinyrl._native.errors import UnsupportedByKernelError
 from sb3_tinyrl.capabilities import ARGUMENTS
@@ -31,7 +31,7 @@ def test_what_a_row_says_is_what_it_decides_by():
 
 
 def test_each_reason_to_train_through_torch_is_tried():
-    """Each row that knows such a reason finds it in one of the models of ``test_sac.py``."""
+    """Each row that knows such a reason finds it in one of the models of ``cases.py``."""
     found = set()
     for arguments, _, _ in UNSUPPORTED.values():
         model = make(**arguments())

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
-import tempfile
+from collections.abc import Callable
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
-from gymnasium import spaces
-from rich.console import Console
 
-from sb3_tinyrl._native.abi.thread_tuner import available_threads
-from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl.bench import report, rounds
-from sb3_tinyrl.bench.arguments import UsageError, progress_bar, require_threads, size, sizes
-from sb3_tinyrl.bench.flops import update_flops
+from sb3_tinyrl.bench import comparison, rounds
+from sb3_tinyrl.bench.command import Plan, UsageError, add_parser, command_line, size, sizes
 from sb3_tinyrl.bench.machine import describe_machine
 from sb3_tinyrl.bench.peers import PEERS
-from sb3_tinyrl.bench.process import PeerError
 from sb3_tinyrl.bench.results import Results
 from sb3_tinyrl.bench.settings import Settings
 
 _OURS, *_OTHERS = PEERS
+#: Settings that are options of this command alone: how they are read, and their help.
+_OPTIONS: dict[str, tuple[Callable[[str], object], str]] = {
+    "env": (str, "id of a Gymnasium environment, or module:id"),
+    "net_arch": (sizes, "widths of the hidden layers"),
+    "batch_size": (size, "transitions in a gradient step"),
+    "train_freq": (size, "environment steps between trainings"),
+    "gradient_steps": (size, "gradient steps in each training"),
+    "steps": (size, "environment steps in a turn"),
+}
 
 
 def add_command(commands: Any) -> None:
@@ -34,102 +33,41 @@ def add_command(commands: Any) -> None:
 
     :param commands: what ``ArgumentParser.add_subparsers`` returned
     """
-    parser = commands.add_parser(
+    parser = add_parser(
+        commands,
         "bench",
         help="measure TinySAC beside other SACs on this machine",
         description="Measure TinySAC beside other SACs on this machine, with your environment and sizes.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        rounds=Settings.rounds,
+        plan=_plan,
     )
-    parser.add_argument("--env", default="Pendulum-v1", help="id of a Gymnasium environment, or module:id")
-    parser.add_argument("--net-arch", type=sizes, default=(256, 256), help="widths of the hidden layers")
-    parser.add_argument("--batch-size", type=size, default=256, help="transitions in a gradient step")
-    parser.add_argument("--train-freq", type=size, default=1, help="environment steps between trainings")
-    parser.add_argument("--gradient-steps", type=size, default=1, help="gradient steps in each training")
+    for name, (type_, text) in _OPTIONS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type_, default=getattr(Settings, name), help=text)
     parser.add_argument("--use-sde", action="store_true", help="explore with state-dependent noise (gSDE)")
-    parser.add_argument("--threads", type=size, default=available_threads(), help="for each peer")
-    parser.add_argument("--rounds", type=size, default=5, help="turns that each peer has")
-    parser.add_argument("--steps", type=size, default=1000, help="environment steps in a turn")
-    parser.add_argument("--output", type=Path, default=Path("runs/bench"), help="folder for the results")
     parser.add_argument(
         "--peers",
         default=None,
         metavar=",".join(_OTHERS),
         help="what to measure TinySAC against (default: those installed)",
     )
-    parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Measure, print and write the results; return the exit status."""
-    console = Console()
-    try:
-        results = _measure(arguments, console)
-        arguments.output.mkdir(parents=True, exist_ok=True)
-    except (UsageError, PeerError, KernelError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
-    report.write_json(results, arguments.output / "benchmark.json")
-    report.print_tables(results, console)
-    report.write_markdown(results, arguments.output / "benchmark.md")
-    report.draw(results, arguments.output / "benchmark.png")
-    console.print(f"Wrote benchmark.json, benchmark.md and benchmark.png to {arguments.output}")
-    return 0
-
-
-def _measure(arguments: argparse.Namespace, console: Console) -> Results:
-    settings = Settings(
-        env=arguments.env,
-        net_arch=arguments.net_arch,
-        batch_size=arguments.batch_size,
-        train_freq=arguments.train_freq,
-        gradient_steps=arguments.gradient_steps,
-        threads=arguments.threads,
-        rounds=arguments.rounds,
-        steps=arguments.steps,
-        use_sde=arguments.use_sde,
-    )
-    require_threads(settings.threads)
-    observation_dim, action_dim = _dimensions(settings.env)
+def _plan(arguments: argparse.Namespace) -> Plan:
+    values = {name: getattr(arguments, name) for name in (*_OPTIONS, "use_sde", "threads", "rounds")}
+    settings = Settings(**values)
     names = _peers(arguments.peers)
-    results = Results(
-        settings=settings,
-        command=_command(settings, names),
-        machine=describe_machine(),
-        update_flops=update_flops(
-            observation_dim, action_dim, settings.net_arch, settings.net_arch, settings.batch_size
-        ),
-    )
-    with (
-        progress_bar(console) as progress,
-        tempfile.TemporaryDirectory(prefix="sb3_tinyrl_bench") as folder,
-    ):
-        task = progress.add_task("FMA peak: compile", total=rounds.n_measurements(names, settings.rounds))
-        n_done = count()
-        rounds.run(
-            results,
-            names,
-            Path(folder),
-            lambda coming: progress.update(task, completed=next(n_done), description=coming),
-        )
-    return results
-
-
-def _dimensions(env_id: str) -> tuple[int, int]:
     try:
-        env = gymnasium.make(env_id)
-    except (gymnasium.error.Error, ImportError) as error:
-        raise UsageError(f"--env {env_id}: {error}") from error
-    named_spaces = {"observation": env.observation_space, "action": env.action_space}
-    env.close()
-    dimensions = []
-    for name, space in named_spaces.items():
-        if not isinstance(space, spaces.Box):
-            raise UsageError(f"--env {env_id}: its {name} space is {space}, but SAC's MlpPolicy takes a Box")
-        dimensions.append(int(np.prod(space.shape)))
-    return dimensions[0], dimensions[1]
+        results = Results.empty(settings, _command(settings, names), describe_machine())
+    except (gymnasium.error.Error, ImportError, ValueError) as error:
+        raise UsageError(f"--env {settings.env}: {error}") from error
+    n_done = count()
+    return Plan(
+        n_steps=rounds.n_measurements(names, settings.rounds),
+        measure=lambda folder, progress: rounds.run(
+            results, names, folder, lambda coming: progress(next(n_done), coming)
+        ),
+        report=lambda: comparison.report(results),
+    )
 
 
 def _peers(chosen: str | None) -> list[str]:
@@ -145,17 +83,5 @@ def _peers(chosen: str | None) -> list[str]:
 
 
 def _command(settings: Settings, names: list[str]) -> str:
-    options = {
-        "--env": settings.env,
-        "--net-arch": ",".join(map(str, settings.net_arch)),
-        "--batch-size": str(settings.batch_size),
-        "--train-freq": str(settings.train_freq),
-        "--gradient-steps": str(settings.gradient_steps),
-        "--threads": str(settings.threads),
-        "--rounds": str(settings.rounds),
-        "--steps": str(settings.steps),
-        "--peers": ",".join(names[1:]),
-    }
-    flags = ["--use-sde"] if settings.use_sde else []
-    values = [part for item in options.items() for part in item]
-    return shlex.join(["python", "-m", "sb3_tinyrl", "bench", *values, *flags])
+    options = {name: getattr(settings, name) for name in (*_OPTIONS, "threads", "rounds")}
+    return command_line("bench", {**options, "peers": names[1:]}, ["--use-sde"] if settings.use_sde else [])

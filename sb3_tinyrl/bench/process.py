@@ -11,16 +11,6 @@ from typing import Any
 
 from sb3_tinyrl.bench.settings import Settings
 
-_PACKAGE = Path(__file__).parents[1]
-# As `-m sb3_tinyrl.bench.worker`, but with an empty package in place of sb3_tinyrl: importing the real one imports
-# torch, which would count as the memory of peers that do without, and beside which RLtools' wrapper refuses MKL.
-_PROGRAM = """\
-import sys, types
-package = sys.modules["sb3_tinyrl"] = types.ModuleType("sb3_tinyrl")
-package.__path__ = [sys.argv.pop(1)]
-from sb3_tinyrl.bench.worker import main
-main()
-"""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _SECONDS_TO_END = 10
 _N_LOG_LINES = 15
@@ -44,7 +34,7 @@ class PeerProcess:
         self._log_path = folder / "log.txt"
         with open(self._log_path, "w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, str(_PACKAGE), peer, settings.to_json()],
+                [sys.executable, "-m", "sb3_tinyrl.bench.worker", peer, settings.to_json()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

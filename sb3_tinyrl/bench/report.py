@@ -1,134 +1,102 @@
-"""Results as tables, JSON and a picture."""
+"""How results are shown: tables on the terminal and in Markdown, everything as JSON, and a picture."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 
-from sb3_tinyrl.bench.results import Results, median_parts
-from sb3_tinyrl.bench.text import console_table, markdown_table, number, optional, ratio
+from sb3_tinyrl.bench.text import console_table, markdown_table
 
-#: What a row says, the measurement in it, and how that is written.
-_ROWS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
-    ("steps/s, end to end", "steps_per_second", number),
-    ("gradient steps/s", "updates_per_second", number),
-    ("of the FMA peak", "fraction_of_peak", "{:.0%}".format),
-    ("predict, µs", "predict_microseconds", number),
-    ("overhead, µs/step", "overhead_microseconds", number),
-    ("compile, cold, s", "cold", "{:.1f}".format),
-    ("compile, warm, s", "warm", "{:.3f}".format),
-    ("peak memory, MB", "peak_memory", lambda n_bytes: number(n_bytes / 1e6)),
-)
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def write_json(results: Results, path: Path) -> None:
-    """Write everything that was measured, round by round, and the medians."""
-    content = asdict(results)
-    for summary in ("median", "advantage"):
-        content[summary] = {
-            name: {measurement: getattr(results, summary)(name, measurement) for _, measurement, _ in _ROWS}
-            for name in results.peers
-        }
-    path.write_text(json.dumps(content, indent=2) + "\n")
+@dataclass(frozen=True)
+class Report:
+    """What there is to show of a measurement.
+
+    :param name: of the files
+    :param command: that measures it anew
+    :param content: everything that was measured and what follows from it, for JSON
+    :param tables: titles, where there are any, and rows, the header first
+    :param failures: why something is missing, by what it is
+    :param footnote: how and on what it was measured
+    :param draw: draws the picture into an empty figure
+    :param verdict: what to conclude, where there is something
+    :param interruption: where the measurement was interrupted
+    """
+
+    name: str
+    command: str
+    content: dict[str, Any]
+    tables: list[tuple[str | None, list[list[str]]]]
+    failures: dict[str, str]
+    footnote: str
+    draw: Callable[[Figure], None]
+    verdict: str = ""
+    interruption: str = ""
+
+    @property
+    def files(self) -> list[str]:
+        """The names of the files that :meth:`write` writes."""
+        return [f"{self.name}.{suffix}" for suffix in ("json", "md", "png")]
+
+    def show(self, console: Console) -> None:
+        """Print the tables."""
+        for title, (header, *rows) in self.tables:
+            console.print(console_table(header, rows, title))
+        for line in failure_lines(self.failures):
+            console.print(escape(line), style="red", highlight=False)
+        if self.verdict:
+            console.print(self.verdict, style="bold", highlight=False)
+        console.print(self.footnote, style="dim", highlight=False)
+
+    def write(self, folder: Path) -> None:
+        """Write the files."""
+        content, markdown, picture = (folder / file for file in self.files)
+        content.write_text(json.dumps(self.content, indent=2) + "\n")
+        markdown.write_text(self._markdown(), encoding="utf-8")
+        self._write_picture(picture)
+
+    def _markdown(self) -> str:
+        blocks = []
+        for title, (header, *rows) in self.tables:
+            blocks += [f"**{title}**"] if title else []
+            blocks.append(markdown_table(header, rows))
+        if self.failures:
+            blocks.append("\n".join(f"- {line}" for line in failure_lines(self.failures)))
+        sentences = (self.verdict, self.footnote, f"Command: `{self.command}`.")
+        return "\n\n".join([*blocks, " ".join(filter(None, sentences))]) + "\n"
+
+    def _write_picture(self, path: Path) -> None:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+
+        figure = plt.figure(layout="constrained")
+        self.draw(figure)
+        for axes in figure.axes:
+            axes.spines[["top", "right"]].set_visible(False)
+        figure.savefig(path, dpi=150)
+        plt.close(figure)
 
 
-def print_tables(results: Results, console: Console) -> None:
-    """Print the comparison, and where the time of a step goes."""
-    for title, (header, *rows) in _tables(results).items():
-        console.print(console_table(header, rows, title))
-    for name, reason in results.failures.items():
-        console.print(f"[bold]{name}[/bold] is missing: {reason}", highlight=False)
-    console.print(_footnote(results), style="dim", highlight=False)
+def failure_lines(failures: dict[str, str]) -> list[str]:
+    """Return what is missing, and of each reason the first and the last line."""
+    lines = []
+    for what, reason in failures.items():
+        first, *others = reason.splitlines() or [""]
+        lines.append(f"{what} is missing: {' '.join([first, *others[-1:]])}")
+    return lines
 
 
-def write_markdown(results: Results, path: Path) -> None:
-    """Write the same tables for a README."""
-    blocks = []
-    for title, (header, *rows) in _tables(results).items():
-        blocks.append(f"**{title}**\n\n{markdown_table(header, rows)}")
-    blocks.append(f"{_footnote(results)} Command: `{results.command}`.")
-    path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
-
-
-def draw(results: Results, path: Path) -> None:
-    """Draw the steps per second of all peers."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    names = [*results.peers][::-1]  # from the bottom up
-    rates = [results.median(name, "steps_per_second") or 0.0 for name in names]
-    first = next(iter(results.peers))
-    texts = []
-    for name, rate in zip(names, rates, strict=True):
-        advantage = results.advantage(name, "steps_per_second")
-        texts.append(
-            f"{number(rate)}" + (f"   (TinySAC: {ratio(advantage)} as fast)" if name != first and advantage else "")
-        )
-    figure, axes = plt.subplots(figsize=(8, 1.2 + 0.5 * len(names)), layout="constrained")
-    bars = axes.barh(
-        [results.peers[name].label for name in names],
-        rates,
-        color=["tab:orange" if name == first else "tab:gray" for name in names],
-    )
-    axes.bar_label(bars, texts, padding=4)
-    axes.margins(x=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel("training steps per second")
-    axes.set_title(f"SAC on {results.settings}\n{results.machine['cpu']}", fontsize=10, loc="left")
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
-
-
-def _tables(results: Results) -> dict[str, list[list[str]]]:
-    """Return the rows of each table, the header first."""
-    names = [*results.peers]
-    header = ["", *(results.peers[name].label for name in names)]
-    comparison = [header]
-    for label, measurement, show in _ROWS:
-        comparison.append([label, *(_cell(results, name, measurement, show) for name in names)])
-
-    budgets = {name: median_parts(results.peers[name].budgets) for name in names}
-    phases = {name: median_parts(results.peers[name].phases) for name in names}
-    tables = {
-        str(results.settings): comparison,
-        "microseconds per environment step": _breakdown(results, budgets),
-        "microseconds per gradient step": _breakdown(results, phases),
-    }
-    return {title: rows for title, rows in tables.items() if len(rows) > 1}
-
-
-def _breakdown(results: Results, parts_of: dict[str, dict[str, float]]) -> list[list[str]]:
-    """Return a table of the peers for which something is known."""
-    parts_of = {name: parts for name, parts in parts_of.items() if parts}
-    rows = [["", *(results.peers[name].label for name in parts_of)]]
-    all_parts = dict.fromkeys(part for parts in parts_of.values() for part in parts)
-    for part in sorted(all_parts, key="total".__eq__):  # at the end
-        rows.append([part, *(optional(parts.get(part), number) for parts in parts_of.values())])
-    return rows
-
-
-def _cell(results: Results, name: str, measurement: str, show: Callable[[float], str]) -> str:
-    text = optional(results.median(name, measurement), show)
-    advantage = results.advantage(name, measurement)
-    # The fraction of the peak says the same as the line above it.
-    if advantage is None or name == next(iter(results.peers)) or measurement == "fraction_of_peak":
-        return text
-    return f"{text} ({ratio(advantage)})"
-
-
-def _footnote(results: Results) -> str:
-    settings, machine = results.settings, results.machine
-    versions = ", ".join(f"{peer.label} {peer.version}" for peer in results.peers.values())
-    return (
-        f"Medians over alternating rounds ({settings.rounds} of {settings.steps:,} steps); (2.0x) means that TinySAC "
-        f"is twice as good. A gradient step takes {number(results.update_flops / 1e6)} MFLOP, the FMA peak is "
-        f"{median(results.peak_flops) / 1e9:,.0f} GFLOP/s. {machine['cpu']}, {settings.threads} of "
-        f"{machine['cores']} cores, {machine['compiler']}. {versions}."
-    )
+def where(machine: dict[str, Any], threads: int) -> str:
+    """Return in words on what something was measured."""
+    return f"{machine['cpu']}, {threads} of {machine['cores']} cores, {machine['compiler']}."

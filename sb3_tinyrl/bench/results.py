@@ -1,4 +1,4 @@
-"""What came out of a benchmark."""
+"""Measurements of one benchmark, and what follows from them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from sb3_tinyrl.bench.flops import update_flops
 from sb3_tinyrl.bench.settings import Settings
 
 #: Measurements where less is better.
@@ -74,6 +75,17 @@ class Results:
     peers: dict[str, PeerResults] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def empty(cls, settings: Settings, command: str = "", machine: dict[str, Any] | None = None) -> Results:
+        """Return what there is before the first measurement.
+
+        :raises Exception: see :meth:`~sb3_tinyrl.bench.settings.Settings.dimensions`
+        """
+        observation_dim, action_dim = settings.dimensions()
+        layers = settings.net_arch
+        n_flops = update_flops(observation_dim, action_dim, layers, layers, settings.batch_size)
+        return cls(settings, command, machine or {}, n_flops)
+
     def values(self, peer: str, measurement: str) -> list[float]:
         """One value for each round, or one in all; none where it was not measured."""
         results = self.peers[peer]
@@ -91,6 +103,11 @@ class Results:
         """The median over the rounds."""
         values = self.values(peer, measurement)
         return median(values) if values else None
+
+    def microseconds(self, peer: str, rate: str) -> float | None:
+        """How long a step takes of which so many are done per second."""
+        per_second = self.median(peer, rate)
+        return None if per_second is None else 1e6 / per_second
 
     def advantage(self, peer: str, measurement: str) -> float | None:
         """How many times better the first peer is: the median over the ratios of each round."""

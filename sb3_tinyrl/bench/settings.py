@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One benchmark.
+    """One benchmark; by default that of Stable-Baselines3's defaults.
 
     :param env: id of a Gymnasium environment, ``module:id`` where a module has to be imported first
     :param net_arch: widths of the hidden layers of actor and critics
@@ -29,14 +30,14 @@ class Settings:
     :param update_seconds: how long such calls are repeated in a turn
     """
 
-    env: str
-    net_arch: tuple[int, ...]
-    batch_size: int
-    train_freq: int
-    gradient_steps: int
-    threads: int
-    rounds: int
-    steps: int
+    env: str = "Pendulum-v1"
+    net_arch: tuple[int, ...] = (256, 256)
+    batch_size: int = 256
+    train_freq: int = 1
+    gradient_steps: int = 1
+    threads: int = 1
+    rounds: int = 5
+    steps: int = 1000
     use_sde: bool = False
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     n_envs: int = 1
@@ -56,13 +57,37 @@ class Settings:
         values = json.loads(text)
         return cls(**{**values, "net_arch": tuple(values["net_arch"])})
 
+    def dimensions(self) -> tuple[int, int]:
+        """Return the elements of an observation and of an action.
+
+        :raises gymnasium.error.Error: when there is no such environment
+        :raises ImportError: when there is no such module
+        :raises ValueError: when a space is not a Box, which SAC's ``MlpPolicy`` takes
+        """
+        import gymnasium
+
+        env = gymnasium.make(self.env, **self.env_kwargs)
+        named_spaces = {"observation": env.observation_space, "action": env.action_space}
+        env.close()
+        for name, space in named_spaces.items():
+            if not isinstance(space, gymnasium.spaces.Box):
+                raise ValueError(f"its {name} space is {space}, but SAC's MlpPolicy takes a Box")
+        observation_dim, action_dim = (math.prod(space.shape or ()) for space in named_spaces.values())
+        return observation_dim, action_dim
+
     def __str__(self) -> str:
         layers = ",".join(map(str, self.net_arch))
-        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         frequency = (
             ""
             if self.train_freq == self.gradient_steps == 1
             else (f", {self.gradient_steps} gradient steps every {self.train_freq} steps")
         )
         noise = ", gSDE" if self.use_sde else ""
-        return f"{self.env}, nets [{layers}], batch {self.batch_size}{noise}{frequency}, {threads}"
+        return (
+            f"{self.env}, nets [{layers}], batch {self.batch_size}{noise}{frequency}, {threads_in_words(self.threads)}"
+        )
+
+
+def threads_in_words(n_threads: int) -> str:
+    """Return ``"1 thread"`` or ``"2 threads"``."""
+    return "1 thread" if n_threads == 1 else f"{n_threads} threads"

@@ -12,7 +12,8 @@ import traceback
 from contextlib import suppress
 from typing import TextIO
 
-from sb3_tinyrl.bench.peers import PEERS, Peer
+from sb3_tinyrl.bench.peers import PEERS
+from sb3_tinyrl.bench.peers.base import Peer
 from sb3_tinyrl.bench.settings import Settings
 
 

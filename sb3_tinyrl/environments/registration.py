@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from sb3_tinyrl._native.jit.spec import require_environment_folder
-from sb3_tinyrl.environments.common import Renderer
+
+if TYPE_CHECKING:
+    from sb3_tinyrl.environments.common import Renderer
 
 _ZOO = Path(__file__).parents[2] / "rl_tools" / "rl" / "zoo"
 _ENV = "sb3_tinyrl.environments.env:NativeEnv"

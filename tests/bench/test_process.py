@@ -1,9 +1,13 @@
 """A peer that fails says why, and takes nobody along."""
 
+import os
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from sb3_tinyrl._native.jit.cache import cache_directory
 from sb3_tinyrl.bench import rounds
 from sb3_tinyrl.bench.peers import PEERS
 from sb3_tinyrl.bench.process import PeerError, PeerProcess
@@ -31,10 +35,10 @@ def test_end_of_the_process(tmp_path: Path):
 def test_peer_that_fails_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # A package that can't be imported stands in for one that is broken.
     (tmp_path / "sbx.py").write_text("raise ImportError('broken')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     results = Results(SETTINGS, command="", machine={}, update_flops=1)
     announced: list[str] = []
-    rounds.run(results, ["tiny", "sbx"], tmp_path, announced.append)
+    rounds.run(results, ["tiny", "sbx"], tmp_path, announced.append, kernels=cache_directory())
 
     assert [*results.peers] == ["tiny"]
     assert "broken" in results.failures["sbx"]
@@ -42,21 +46,34 @@ def test_peer_that_fails_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(announced) == rounds.n_measurements(["tiny", "sbx"], 1)
 
 
-def test_no_peer_brings_torch_where_it_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    # RLtools' wrapper refuses to work beside torch. A stand-in, since the real one compiles for half a minute.
-    (tmp_path / "rltools.py").write_text(
-        "import sys, types\n"
-        "def SAC(make_env, **parameters):\n"
+@pytest.mark.parametrize("env", ["Pendulum-v1", "sb3_tinyrl:rl_tools/Pendulum-v0"])
+def test_no_peer_brings_torch_where_it_is_not_needed(env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # RLtools' wrapper refuses to work beside torch. A stand-in with its headers, since the real one compiles for half a
+    # minute.
+    spec = find_spec("rltools")
+    assert spec is not None
+    assert spec.origin is not None
+    stand_in = tmp_path / "rltools"
+    stand_in.mkdir()
+    (stand_in / "external").symlink_to(Path(spec.origin).parent / "external")
+    (stand_in / "__init__.py").write_text(
+        "import os, sys, types\n"
+        "def SAC(environment, **parameters):\n"
         "    assert 'torch' not in sys.modules\n"
-        "    assert parameters['ACTOR_NUM_LAYERS'] == 3 and make_env().action_space.high == 1\n"
+        "    assert parameters['ACTOR_NUM_LAYERS'] == 3\n"
+        "    if callable(environment):\n"
+        "        assert environment().action_space.high == 1\n"
+        "    else:\n"
+        "        assert os.listdir(environment['path']) == ['environment.h']\n"
+        "        assert (environment['observation_dim'], environment['action_dim']) == (3, 1)\n"
         "    return types.SimpleNamespace(State=State)\n"
         "class State:\n"
         "    def __init__(self, seed): pass\n"
         "    def step(self): pass\n"
         "    def action(self, observation): pass\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with PeerProcess("rltools", SETTINGS, tmp_path / "rltools") as process:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    with PeerProcess("rltools", replace(SETTINGS, env=env), tmp_path / "process") as process:
         assert process.ask("set_up")["cold"] > 0
         for measurement in PEERS["rltools"].measurements:
             assert process.ask(measurement) > 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sb3_tinyrl.bench import report
+from sb3_tinyrl.bench.comparison import report
 from sb3_tinyrl.bench.results import PeerResults, Results
 from sb3_tinyrl.bench.settings import Settings
 
@@ -67,7 +67,7 @@ def test_what_was_not_measured_has_no_value(results: Results):
 
 
 def test_tables(results: Results, tmp_path: Path):
-    report.write_markdown(results, tmp_path / "benchmark.md")
+    report(results).write(tmp_path)
     markdown = (tmp_path / "benchmark.md").read_text()
     assert "**Env-v0, nets [64,32], batch 100, 4 gradient steps every 2 steps, 1 thread**" in markdown
     assert "|  | Ours | Theirs |\n| --- | ---: | ---: |\n" in markdown
@@ -84,12 +84,12 @@ def test_tables(results: Results, tmp_path: Path):
 def test_missing_peers_are_named(results: Results):
     results.failures["sbx"] = "its process ended"
     console = Console(record=True, width=200)
-    report.print_tables(results, console)
+    report(results).show(console)
     assert "sbx is missing: its process ended" in console.export_text()
 
 
 def test_json_is_complete(results: Results, tmp_path: Path):
-    report.write_json(results, tmp_path / "benchmark.json")
+    report(results).write(tmp_path)
     content = json.loads((tmp_path / "benchmark.json").read_text())
     assert content["settings"]["net_arch"] == [64, 32]
     assert content["peers"]["sb3"]["rounds"]["steps_per_second"] == [100, 50, 30]

@@ -30,6 +30,7 @@ def fly(folder: Path, *arguments: str) -> str:
     return flown.stdout
 
 
+@pytest.mark.slow
 def test_flight_is_that_of_gymnasium(tmp_path: Path) -> None:
     output = fly(tmp_path / "a folder", "--timesteps", "100")
     returns = [float(number) for number in re.findall(r"rad: return +(-?[\d.]+)", output)]

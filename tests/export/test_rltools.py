@@ -61,6 +61,7 @@ np.save(sys.argv[3], [policy.evaluate(observation) for observation in observatio
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not Path(sysconfig.get_paths()["include"], "Python.h").exists(),
     reason="TinyRL's load_checkpoint compiles a Python module, which needs Python.h (Debian's python3-dev)",

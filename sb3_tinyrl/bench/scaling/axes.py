@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sb3_tinyrl.bench.scaling.environment import ENV_ID
@@ -36,22 +36,11 @@ class Axis:
 
     def settings(self, value: int, threads: int, rounds: int) -> Settings:
         """Return the settings of one point."""
-        values = {
-            "env": "Pendulum-v1",
-            "net_arch": (256, 256),
-            "batch_size": 256,
-            "train_freq": 1,
-            "gradient_steps": 1,
-            "threads": threads,
-            "rounds": rounds,
-            "n_envs": 1,
-            "fill_buffer": True,
-            "update_seconds": _UPDATE_SECONDS,
-            **self.changes(value),
-        }
-        n_trainings = max(1, _UPDATES_IN_TURN // values["gradient_steps"]) if self.is_end_to_end else 1
-        steps = values["n_envs"] * n_trainings
-        return Settings(**values, steps=steps, warm_up_steps=steps)
+        defaults = Settings(threads=threads, rounds=rounds, fill_buffer=True, update_seconds=_UPDATE_SECONDS)
+        settings = replace(defaults, **self.changes(value))
+        n_trainings = max(1, _UPDATES_IN_TURN // settings.gradient_steps) if self.is_end_to_end else 1
+        steps = settings.n_envs * n_trainings
+        return replace(settings, steps=steps, warm_up_steps=steps)
 
 
 #: In the order in which they are measured and shown.

@@ -1,4 +1,4 @@
-"""What came out, and what it should be."""
+"""Measurements along the axes, and the floors they are held to."""
 
 from __future__ import annotations
 
@@ -26,60 +26,43 @@ class Point:
     value: int
     results: Results
 
-    def update_microseconds(self, peer: str) -> float:
-        """A gradient step of ``train`` alone."""
-        updates_per_second = self.results.median(peer, "updates_per_second")
-        assert updates_per_second is not None
-        return 1e6 / updates_per_second
-
-    def step_microseconds(self, peer: str) -> float | None:
-        """An environment step of ``learn``, where it was measured."""
-        steps_per_second = self.results.median(peer, "steps_per_second")
-        return None if steps_per_second is None else 1e6 / steps_per_second
+    @property
+    def is_end_to_end(self) -> bool:
+        """Whether environment steps of ``learn`` were measured, beside gradient steps of ``train``."""
+        return bool(self.results.values(OURS, "steps_per_second"))
 
     def cost(self, peer: str) -> float:
         """Microseconds of an environment step where these were measured, else of a gradient step."""
-        return self.step_microseconds(peer) or self.update_microseconds(peer)
+        rate = "steps_per_second" if self.is_end_to_end else "updates_per_second"
+        cost = self.results.microseconds(peer, rate)
+        assert cost is not None
+        return cost
 
     def least_cost(self) -> float:
         """What :meth:`cost` would be if there were only matrix products, at the FMA peak."""
         settings = self.results.settings
         microseconds = 1e6 * self.results.update_flops / median(self.results.peak_flops)
-        if self.step_microseconds(OURS) is None:
+        if not self.is_end_to_end:
             return microseconds
         return microseconds * settings.gradient_steps / (settings.train_freq * settings.n_envs)
 
-    def fraction_of_peak(self, peer: str) -> float:
-        """The arithmetic of gradient steps as a fraction of what the cores could do at most."""
-        fraction = self.results.median(peer, "fraction_of_peak")
-        assert fraction is not None
-        return fraction
-
-    def update_advantage(self) -> float:
-        """How many times as fast TinySAC's gradient steps are: the median of the rounds' ratios."""
-        advantage = self.results.advantage(THEIRS, "updates_per_second")
+    def advantage(self) -> float:
+        """How many times as high Stable-Baselines3's :meth:`cost` is: the median of the rounds' ratios."""
+        advantage = self.results.advantage(THEIRS, "steps_per_second" if self.is_end_to_end else "updates_per_second")
         assert advantage is not None
         return advantage
 
-    def step_advantage(self) -> float | None:
-        """The same of environment steps, where these were measured."""
-        return self.results.advantage(THEIRS, "steps_per_second")
-
-    def memory(self, peer: str) -> float | None:
-        """Most bytes that the process ever had in memory, or None where nobody knows."""
-        return self.results.median(peer, "peak_memory")
-
     def misses(self) -> dict[str, bool]:
-        """Which floors TinySAC misses, of those that hold here."""
-        step_advantage, ours, theirs = self.step_advantage(), self.memory(OURS), self.memory(THEIRS)
-        misses = {"update_advantage": self.update_advantage() < LEAST_ADVANTAGE}
-        if step_advantage is not None:
-            misses["step_advantage"] = step_advantage < LEAST_ADVANTAGE
-        if min(self.results.settings.net_arch) >= FROM_WIDTH:
-            misses["fraction_of_peak"] = self.fraction_of_peak(OURS) < LEAST_FRACTION_OF_PEAK
-        if ours is not None and theirs is not None:
-            misses["memory"] = ours > theirs
-        return misses
+        """Which floors TinySAC misses, of those that hold here and were measured."""
+        results = self.results
+        is_wide = min(results.settings.net_arch) >= FROM_WIDTH
+        floors = {
+            "update_advantage": (results.advantage(THEIRS, "updates_per_second"), LEAST_ADVANTAGE),
+            "step_advantage": (results.advantage(THEIRS, "steps_per_second"), LEAST_ADVANTAGE),
+            "fraction_of_peak": (results.median(OURS, "fraction_of_peak") if is_wide else None, LEAST_FRACTION_OF_PEAK),
+            "memory": (results.advantage(THEIRS, "peak_memory"), 1),
+        }
+        return {name: value < floor for name, (value, floor) in floors.items() if value is not None}
 
 
 @dataclass

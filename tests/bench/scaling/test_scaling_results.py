@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from sb3_tinyrl.bench.results import PeerResults, Results
-from sb3_tinyrl.bench.scaling import report
 from sb3_tinyrl.bench.scaling.axes import AXES
+from sb3_tinyrl.bench.scaling.report import report
 from sb3_tinyrl.bench.scaling.results import Point, ScalingResults
 
 
@@ -46,21 +46,21 @@ def make_results(**points: list[Point]) -> ScalingResults:
 
 def test_costs_and_ratios():
     point = make_point("width", 256)
-    assert point.update_microseconds("tiny") == pytest.approx(1e6 / 700)
-    assert point.update_microseconds("sb3") == pytest.approx(1e4)
-    assert point.update_advantage() == 7  # of 8, 7 and 3
-    assert point.fraction_of_peak("tiny") == pytest.approx(0.7)
+    assert point.results.microseconds("tiny", "updates_per_second") == pytest.approx(1e6 / 700)
+    assert point.results.microseconds("sb3", "updates_per_second") == pytest.approx(1e4)
+    assert point.advantage() == 7  # of 8, 7 and 3
+    assert point.results.median("tiny", "fraction_of_peak") == pytest.approx(0.7)
     assert point.least_cost() == pytest.approx(1000)
     assert point.cost("sb3") == pytest.approx(1e4)
-    assert point.step_microseconds("tiny") is None
-    assert point.step_advantage() is None
+    assert point.results.microseconds("tiny", "steps_per_second") is None
+    assert "step_advantage" not in point.misses()
     assert not any(point.misses().values())
 
 
 def test_environment_steps_share_gradient_steps():
     point = make_point("n-envs", 4, end_to_end=(2000, 500))
-    assert point.cost("tiny") == point.step_microseconds("tiny") == 500
-    assert point.step_advantage() == 4
+    assert point.cost("tiny") == point.results.microseconds("tiny", "steps_per_second") == 500
+    assert point.advantage() == 4
     assert point.least_cost() == pytest.approx(1000 / 4)
     assert make_point("gradient-steps", 16, end_to_end=(2000, 500)).least_cost() == pytest.approx(16_000)
 
@@ -99,7 +99,7 @@ def test_markdown(tmp_path: Path):
         n_envs=[make_point("n-envs", 2, end_to_end=(1000, 500))],
     )
     results.failures["width 2,048"] = "its process ended with status -9. It said last:\nsome\nKilled"
-    report.write_markdown(results, tmp_path / "scaling.md")
+    report(results).write(tmp_path)
     markdown = (tmp_path / "scaling.md").read_text()
     for line in (
         "| width of the two hidden layers | 64 | 1,024 |",
@@ -121,7 +121,7 @@ def test_markdown(tmp_path: Path):
 
 
 def test_unknown_memory_is_no_number(tmp_path: Path):
-    report.write_markdown(make_results(width=[make_point("width", 64, memory=(None, None))]), tmp_path / "scaling.md")
+    report(make_results(width=[make_point("width", 64, memory=(None, None))])).write(tmp_path)
     assert "| peak memory, TinySAC, MB | - |" in (tmp_path / "scaling.md").read_text()
 
 
@@ -129,7 +129,7 @@ def test_terminal_says_the_same():
     results = make_results(width=[make_point("width", 64), make_point("width", 1024, ours=(150, 150, 300))])
     results.failures["width 2,048"] = "[no memory]"
     console = Console(record=True, width=80)
-    report.print_tables(results, console)
+    report(results).show(console)
     text = console.export_text()
     for part in ("1.5x (!)", "15% (!)", "width 2,048 is missing: [no memory]", "1 of 2 points miss a floor"):
         assert part in text
@@ -137,22 +137,23 @@ def test_terminal_says_the_same():
 
 def test_nothing_missed():
     console = Console(record=True, width=200)
-    report.print_tables(make_results(width=[make_point("width", 64)]), console)
+    report(make_results(width=[make_point("width", 64)])).show(console)
     assert "All points keep the floors: at least 2.5x SB3" in console.export_text()
 
 
 def test_an_interrupted_run_says_so(tmp_path: Path):
     results = make_results(width=[make_point("width", 64)])
-    report.write_markdown(results, tmp_path / "complete.md")
-    results.is_complete = False
-    report.write_markdown(results, tmp_path / "interrupted.md")
-    assert "Interrupted before the last point." not in (tmp_path / "complete.md").read_text()
-    assert "Interrupted before the last point." in (tmp_path / "interrupted.md").read_text()
+    for is_complete in (True, False):
+        results.is_complete = is_complete
+        report(results).write(tmp_path)
+        says_so = "Interrupted before the last point." in (tmp_path / "scaling.md").read_text()
+        assert says_so is not is_complete
+    assert report(results).interruption == "interrupted after 1 points"
 
 
 def test_json_is_complete(tmp_path: Path):
     results = make_results(n_envs=[make_point("n-envs", 2, end_to_end=(1000, 500))])
-    report.write_json(results, tmp_path / "scaling.json")
+    report(results).write(tmp_path)
     content = json.loads((tmp_path / "scaling.json").read_text())
     assert content["command"] == results.command
     assert content["machine"]["cpu"] == "Abacus"
@@ -176,5 +177,5 @@ def test_picture(tmp_path: Path, axes: list[str]):
         name: [make_point(name, value, end_to_end=(9, 3)) for value in AXES[name].values] for name in axes
     }
     results.points[axes[0]] = []  # all of them failed
-    report.draw(results, tmp_path / "scaling.png")
+    report(results).write(tmp_path)
     assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")

@@ -17,7 +17,6 @@ from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl.bench.machine import describe_machine
 from sb3_tinyrl.bench.measure import calls_per_second
 from sb3_tinyrl.environments.registration import find_native_spec
-from sb3_tinyrl.environments.vec_env import NativeVecEnv
 
 _ROUNDS = 5
 
@@ -59,6 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measure(env_id: str, num_envs: int, seconds: float) -> dict[str, float]:
+    # It brings in torch, for which a user who asks for --help should not wait.
+    from sb3_tinyrl.environments.vec_env import NativeVecEnv
+
     single = gym.make(env_id)
     vector = gym.make_vec(env_id, num_envs=num_envs)
     vec_env = NativeVecEnv(env_id, num_envs)

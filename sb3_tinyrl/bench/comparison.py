@@ -1,0 +1,116 @@
+"""What ``python -m sb3_tinyrl bench`` shows: TinySAC beside the other peers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from statistics import median
+from typing import TYPE_CHECKING
+
+from sb3_tinyrl.bench.report import Report, where
+from sb3_tinyrl.bench.results import Results, median_parts
+from sb3_tinyrl.bench.text import number, optional, ratio
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: What a row says, the measurement in it, and how that is written.
+_ROWS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("steps/s, end to end", "steps_per_second", number),
+    ("gradient steps/s", "updates_per_second", number),
+    ("of the FMA peak", "fraction_of_peak", "{:.0%}".format),
+    ("predict, µs", "predict_microseconds", number),
+    ("overhead, µs/step", "overhead_microseconds", number),
+    ("compile, cold, s", "cold", "{:.1f}".format),
+    ("compile, warm, s", "warm", "{:.3f}".format),
+    ("peak memory, MB", "peak_memory", lambda n_bytes: number(n_bytes / 1e6)),
+)
+
+
+def report(results: Results) -> Report:
+    """Return the comparison of the peers, and where their time goes."""
+    content = asdict(results)
+    for summary in ("median", "advantage"):
+        content[summary] = {
+            name: {measurement: getattr(results, summary)(name, measurement) for _, measurement, _ in _ROWS}
+            for name in results.peers
+        }
+    return Report(
+        name="benchmark",
+        command=results.command,
+        content=content,
+        tables=_tables(results),
+        failures=results.failures,
+        footnote=_footnote(results),
+        draw=lambda figure: _draw(results, figure),
+    )
+
+
+def _draw(results: Results, figure: Figure) -> None:
+    """Draw the steps per second of all peers."""
+    names = [*results.peers][::-1]  # from the bottom up
+    rates = [results.median(name, "steps_per_second") or 0.0 for name in names]
+    first = next(iter(results.peers))
+    texts = []
+    for name, rate in zip(names, rates, strict=True):
+        advantage = results.advantage(name, "steps_per_second")
+        texts.append(
+            f"{number(rate)}" + (f"   (TinySAC: {ratio(advantage)} as fast)" if name != first and advantage else "")
+        )
+    figure.set_size_inches(8, 1.2 + 0.5 * len(names))
+    axes = figure.subplots()
+    bars = axes.barh(
+        [results.peers[name].label for name in names],
+        rates,
+        color=["tab:orange" if name == first else "tab:gray" for name in names],
+    )
+    axes.bar_label(bars, texts, padding=4)
+    axes.margins(x=0.25)
+    axes.set_xlabel("training steps per second")
+    axes.set_title(f"SAC on {results.settings}\n{results.machine['cpu']}", fontsize=10, loc="left")
+
+
+def _tables(results: Results) -> list[tuple[str | None, list[list[str]]]]:
+    names = [*results.peers]
+    header = ["", *(results.peers[name].label for name in names)]
+    comparison = [header]
+    for label, measurement, show in _ROWS:
+        comparison.append([label, *(_cell(results, name, measurement, show) for name in names)])
+
+    budgets = {name: median_parts(results.peers[name].budgets) for name in names}
+    phases = {name: median_parts(results.peers[name].phases) for name in names}
+    tables = {
+        str(results.settings): comparison,
+        "microseconds per environment step": _breakdown(results, budgets),
+        "microseconds per gradient step": _breakdown(results, phases),
+    }
+    return [(title, rows) for title, rows in tables.items() if len(rows) > 1]
+
+
+def _breakdown(results: Results, parts_of: dict[str, dict[str, float]]) -> list[list[str]]:
+    """Return a table of the peers for which something is known."""
+    parts_of = {name: parts for name, parts in parts_of.items() if parts}
+    rows = [["", *(results.peers[name].label for name in parts_of)]]
+    all_parts = dict.fromkeys(part for parts in parts_of.values() for part in parts)
+    for part in sorted(all_parts, key="total".__eq__):  # at the end
+        rows.append([part, *(optional(parts.get(part), number) for parts in parts_of.values())])
+    return rows
+
+
+def _cell(results: Results, name: str, measurement: str, show: Callable[[float], str]) -> str:
+    text = optional(results.median(name, measurement), show)
+    advantage = results.advantage(name, measurement)
+    # The fraction of the peak says the same as the line above it.
+    if advantage is None or name == next(iter(results.peers)) or measurement == "fraction_of_peak":
+        return text
+    return f"{text} ({ratio(advantage)})"
+
+
+def _footnote(results: Results) -> str:
+    settings = results.settings
+    versions = ", ".join(f"{peer.label} {peer.version}" for peer in results.peers.values())
+    return (
+        f"Medians over alternating rounds ({settings.rounds} of {settings.steps:,} steps); (2.0x) means that TinySAC "
+        f"is twice as good. A gradient step takes {number(results.update_flops / 1e6)} MFLOP, the FMA peak is "
+        f"{median(results.peak_flops) / 1e9:,.0f} GFLOP/s. {where(results.machine, settings.threads)} {versions}."
+    )

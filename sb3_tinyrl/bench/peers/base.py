@@ -1,0 +1,78 @@
+"""What the benchmark asks of each implementation of SAC."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import ClassVar
+
+from sb3_tinyrl.bench.measure import calls_per_second, peak_memory
+from sb3_tinyrl.bench.settings import Settings
+
+SEED = 0
+LEARNING_STARTS = 100
+_SECONDS_OF_PREDICTIONS = 0.2
+_PREDICTIONS_PER_CALL = 10
+
+
+class Peer(ABC):
+    """One implementation of SAC, as its worker process drives it.
+
+    :param settings: what is measured
+    """
+
+    label: ClassVar[str]
+    distribution: ClassVar[str]
+    #: Methods that are called in each round; the names of the results are theirs.
+    measurements: ClassVar[tuple[str, ...]] = ("steps_per_second", "predict_microseconds")
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """What to install before this peer can be measured, or None."""
+        return None if installed_version(cls.distribution) else f"pip install {cls.distribution}"
+
+    @classmethod
+    def version(cls) -> str:
+        """The version of the package that implements it."""
+        return installed_version(cls.distribution) or "not installed"
+
+    @abstractmethod
+    def set_up(self) -> dict[str, float]:
+        """Get ready, up to and including the first gradient steps.
+
+        :return: seconds of compiling: ``cold`` and, where it can be told, ``warm``; empty where nothing is compiled
+        """
+
+    @abstractmethod
+    def steps_per_second(self) -> float:
+        """Environment steps per second of training, from end to end."""
+
+    @abstractmethod
+    def predict_microseconds(self) -> float:
+        """How long the deterministic action for one observation takes."""
+
+    def peak_memory(self) -> int | None:
+        """Most bytes in memory so far."""
+        return peak_memory()
+
+
+def microseconds_of(predict: Callable[[], object]) -> float:
+    """Return how long a prediction takes."""
+
+    def several() -> None:
+        for _ in range(_PREDICTIONS_PER_CALL):
+            predict()
+
+    return 1e6 / (calls_per_second(several, _SECONDS_OF_PREDICTIONS) * _PREDICTIONS_PER_CALL)
+
+
+def installed_version(distribution: str) -> str | None:
+    """Return the version of a package, or None where it is not installed."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,100 @@
+"""What ``import sb3_tinyrl`` brings in, and that its names are there all the same."""
+
+import json
+import pickle
+import subprocess
+import sys
+
+import pytest
+from models import TIMEOUT, make, run_python
+
+import sb3_tinyrl
+
+#: Packages that take a second or a hundred megabytes each.
+HEAVY = {"torch", "stable_baselines3", "matplotlib", "pandas", "onnx", "PIL", "jax"}
+
+
+def imported_by(program: str) -> set[str]:
+    """Top-level packages, and modules of ours, that a program has imported in the end."""
+    program += "\nimport json, sys\nprint(json.dumps([*sys.modules]))"
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=TIMEOUT)
+    assert process.returncode == 0, process.stderr
+    modules = json.loads(process.stdout.splitlines()[-1])
+    return {module for module in modules if "." not in module or module.startswith("sb3_tinyrl.")}
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import sb3_tinyrl",
+        "import sb3_tinyrl._native.jit.spec",
+        "import sb3_tinyrl.environments",
+        "import gymnasium, sb3_tinyrl; gymnasium.spec('rl_tools/Pendulum-v0')",
+        "import gymnasium; gymnasium.make('sb3_tinyrl:rl_tools/Pendulum-v0').reset()",
+        "import sb3_tinyrl.__main__",
+        "import sb3_tinyrl.bench.worker",
+    ],
+)
+def test_it_takes_no_heavy_package(program: str):
+    assert imported_by(program) & HEAVY == set()
+
+
+def test_it_takes_no_more_of_the_package_than_ids_need():
+    assert {name for name in imported_by("import sb3_tinyrl") if name.startswith("sb3_tinyrl")} == {
+        "sb3_tinyrl",
+        "sb3_tinyrl._native",
+        "sb3_tinyrl._native.jit",
+        "sb3_tinyrl._native.jit.spec",
+        "sb3_tinyrl.environments",
+        "sb3_tinyrl.environments.registration",
+    }
+
+
+def test_help_does_not_wait_for_torch():
+    program = "import sys, runpy\nsys.argv = ['sb3_tinyrl', '--help']\ntry:\n    runpy.run_module('sb3_tinyrl')\n"
+    assert imported_by(program + "except SystemExit as error:\n    assert error.code == 0") & HEAVY == set()
+
+
+def test_names_are_listed_before_they_are_imported():
+    program = "import sb3_tinyrl, sys\nassert {'TinySAC', 'NativeVecEnv', 'register_environment'} <= {*dir(sb3_tinyrl)}"
+    assert "torch" not in imported_by(program)
+    assert sb3_tinyrl.TinySAC is make().__class__
+
+
+@pytest.mark.parametrize("package", ["sb3_tinyrl", "sb3_tinyrl.environments"])
+def test_every_public_name_is_there(package: str):
+    run_python(
+        f"import {package} as package\n"
+        "assert {*package.__all__} <= {*dir(package)}\n"
+        "for name in package.__all__:\n"
+        "    assert getattr(package, name).__name__ == name\n"
+        f"from {package} import *"
+    )
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match=r"module 'sb3_tinyrl' has no attribute 'TinyPPO'"):
+        sb3_tinyrl.TinyPPO  # noqa: B018
+    with pytest.raises(ImportError, match="TinyPPO"):
+        from sb3_tinyrl import TinyPPO  # noqa: F401
+
+
+def test_a_model_is_loaded_and_a_class_unpickled_after_a_bare_import(tmp_path):
+    make().save(tmp_path / "model")
+    run_python(
+        "import pickle, sys\n"
+        "import cloudpickle\n"
+        "import sb3_tinyrl\n"
+        "assert 'torch' not in sys.modules\n"
+        "model = sb3_tinyrl.TinySAC.load(sys.argv[1])\n"
+        "assert model.policy is not None\n"
+        "for dumps in (pickle.dumps, cloudpickle.dumps):\n"
+        "    for cls in (sb3_tinyrl.TinySAC, sb3_tinyrl.NativeVecEnv):\n"
+        "        assert pickle.loads(dumps(cls)) is cls",
+        tmp_path / "model",
+    )
+
+
+def test_a_pickled_class_finds_its_module_by_itself():
+    pickled = pickle.dumps(sb3_tinyrl.TinySAC)
+    run_python(f"import pickle; assert pickle.loads({pickled!r}).__name__ == 'TinySAC'")
