@@ -346,6 +346,7 @@ class Watch:
         self._owners: list[dict[str, Any]] = [vars(policy), vars(actor)]
         self._leaves = [vars(module) for module in modules]
         self._distribution = actor.action_dist
+        self._instances: list[object] = [*modules, actor.action_dist]
         self._methods = [(itemgetter(*names), vars(cls)) for cls, names in methods.class_methods(acting_only) if names]
         self._add_attributes(actor, "action_dist", "use_sde")
         self._add_attributes(model, "policy", "actor", "observation_space", "action_space", "use_sde")
@@ -370,6 +371,7 @@ class Watch:
         critic, target = model.policy.critic, model.policy.critic_target
         buffer, env = model.replay_buffer, model._vec_normalize_env
         self._owners += [vars(item) for item in (critic, target, buffer, env) if item is not None]
+        self._instances += [buffer, env]
         self._add_attributes(
             model,
             *("critic", "critic_target", "replay_buffer", "log_ent_coef", "ent_coef_optimizer", "_vec_normalize_env"),
@@ -384,6 +386,7 @@ class Watch:
             self._tensors.append(model.log_ent_coef)
         for optimizer, _ in training.optimizers(model).values():
             self._owners.append(vars(optimizer))
+            self._instances.append(optimizer)
             self._add_attributes(optimizer, "state", "param_groups")
             for group in optimizer.param_groups:
                 self._attributes.append((itemgetter(*(key for key in _OPTIMIZER_OPTIONS if key in group)), group))
@@ -430,6 +433,7 @@ class Watch:
             [*map(th.Tensor.size, self._tensors)],
             [*map(_requires_grad, self._tensors)],
             [*map(len, self._leaves)],
+            [*map(type, self._instances)],
             methods.replaced_on_instance(self._distribution),  # which keeps results, so that counting tells nothing
             [get(dictionary) for get, dictionary in self._methods],
         )

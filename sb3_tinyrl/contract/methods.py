@@ -66,8 +66,8 @@ _TRAINING_METHODS: dict[type, tuple[str, ...]] = {
 #: Methods that it replaces when it draws batches itself.
 SAMPLING_METHODS: dict[type, tuple[str, ...]] = {
     BaseBuffer: ("sample", "size", "to_torch", "_normalize_obs", "_normalize_reward"),
-    ReplayBuffer: ("sample", "_get_samples"),
-    DictReplayBuffer: ("sample", "_get_samples"),
+    ReplayBuffer: ("sample", "_get_samples", "add"),
+    DictReplayBuffer: ("sample", "_get_samples", "add"),
     NStepReplayBuffer: ("_get_samples",),
     VecNormalize: ("normalize_obs", "normalize_reward", "_normalize_obs"),
 }
