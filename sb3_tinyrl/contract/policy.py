@@ -11,7 +11,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.distributions import SquashedDiagGaussianDistribution, StateDependentNoiseDistribution
 from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.common.preprocessing import get_action_dim
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor
+from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor
 from stable_baselines3.sac.policies import Actor, MultiInputPolicy, SACPolicy
 from torch import nn
 
@@ -73,7 +73,6 @@ def require_known_extractor(model: SAC) -> None:
     """Features are the observation itself."""
     for network in (model.policy.actor, model.policy.critic, model.policy.critic_target):
         extractor = network.features_extractor
-        assert isinstance(extractor, BaseFeaturesExtractor)
         _require(
             type(extractor) in (FlattenExtractor, CombinedExtractor),
             f"the features extractor is {type(extractor).__name__}",

@@ -428,7 +428,7 @@ def policy_replaced(case: Case) -> None:
     model._create_aliases()
 
 
-@mutator
+@mutator(moments=(BEFORE, BETWEEN))  # during a run the copy would keep weights that its noise has made
 def policy_replaced_without_its_aliases(case: Case) -> None:
     case.model.policy = copy.deepcopy(case.model.policy)
 
