@@ -17,8 +17,10 @@ from sb3_tinyrl._native.abi.structs import (
     Engine,
     EpisodeStatistics,
     ExplorationMatrices,
+    LoopProgress,
+    LoopRequest,
+    LoopResult,
     LoopSchedule,
-    LoopState,
     LoopStatus,
 )
 from sb3_tinyrl.binding import Binding
@@ -109,7 +111,7 @@ class NativeLoop:
             max_seconds=_SECONDS_PER_CALL,
             learning_rates=learning_rates.ctypes.data,
         )
-        state = LoopState(
+        progress = LoopProgress(
             n_collected_steps=n_collected_steps,
             n_collected_episodes=n_collected_episodes,
             position=buffer.pos,
@@ -118,27 +120,26 @@ class NativeLoop:
             n_sampled_actions=model._n_sampled_actions,
         )
         episodes = (EpisodeStatistics * (max_steps * n_envs))()
-        assert model._kernel_key is not None
+        request = LoopRequest(
+            schedule=schedule,
+            progress=progress,
+            key=model._kernel_key,
+            environments=self._environments,
+            replay_buffer=binding.transitions.view(model),
+            exploration=matrices,
+            episodes=episodes,
+        )
+        result = LoopResult(progress=progress)
         start = time.perf_counter()
-        status = LoopStatus.DONE
         try:
-            status = binding.kernel.run(
-                model._hyper_parameters(),
-                binding.transitions.view(model),
-                self._environments,
-                schedule,
-                model._kernel_key,
-                matrices,
-                state,
-                episodes,
-            )
+            binding.kernel.run(model._hyper_parameters(), request, result)
         finally:  # A KeyboardInterrupt comes as soon as the kernel returns.
-            self._take_over(model, callback, log_interval, state, episodes)
-        if status != LoopStatus.DONE:
-            self._raise_not_finite(model, binding, status)
-        steps_per_second = state.n_steps / (time.perf_counter() - start)
+            self._take_over(model, callback, log_interval, result, episodes)
+        if result.status != LoopStatus.DONE:
+            self._raise_not_finite(model, binding, LoopStatus(result.status))
+        steps_per_second = result.n_steps / (time.perf_counter() - start)
         self._steps_per_call = min(max(1, int(_SECONDS_PER_CALL * steps_per_second)), _MOST_STEPS_PER_CALL)
-        return state.n_collected_steps, state.n_collected_episodes
+        return result.progress.n_collected_steps, result.progress.n_collected_episodes
 
     def _exploration_matrices(self, model: TinySAC) -> ExplorationMatrices | None:
         """The matrices of gSDE; ``None`` where somebody has put others there than the loop can draw anew."""
@@ -149,7 +150,7 @@ class NativeLoop:
         kinds = {(tensor.dtype, tensor.is_contiguous(), tensor.requires_grad) for tensor in (matrix, matrices)}
         if kinds != {(model.actor.log_std.dtype, True, False)} or len(matrices) != self._env.num_envs:
             return None
-        return ExplorationMatrices(matrix.data_ptr(), matrices.data_ptr())
+        return ExplorationMatrices(matrix=matrix.data_ptr(), matrices=matrices.data_ptr())
 
     def _learning_rates(self, model: TinySAC, n_steps: int) -> np.ndarray:
         """What the schedule says after each of the next steps."""
@@ -158,37 +159,38 @@ class NativeLoop:
         return np.array([model.lr_schedule(progress) for progress in remaining.tolist()], np.float64)
 
     def _take_over(
-        self, model: TinySAC, callback: BaseCallback, log_interval: int | None, state: LoopState, episodes: Any
+        self, model: TinySAC, callback: BaseCallback, log_interval: int | None, result: LoopResult, episodes: Any
     ) -> None:
         """Leave the model as the loop in Python would."""
         buffer = model.replay_buffer
         assert buffer is not None
-        buffer.pos, buffer.full = state.position, bool(state.is_full)
-        model._n_sampled_batches, model._n_sampled_actions = state.n_sampled_batches, state.n_sampled_actions
-        if state.n_steps == 0:
+        progress = result.progress
+        buffer.pos, buffer.full = progress.position, bool(progress.is_full)
+        model._n_sampled_batches, model._n_sampled_actions = progress.n_sampled_batches, progress.n_sampled_actions
+        if result.n_steps == 0:
             return
-        model.num_timesteps += state.n_steps * self._env.num_envs
+        model.num_timesteps += result.n_steps * self._env.num_envs
         model._update_current_progress_remaining(model.num_timesteps, model._total_timesteps)
         model._last_original_obs = buffer.observations[buffer.pos - 1].copy()
         model._last_obs = self._env.environments.observations.copy()
-        skip(callback, state.n_steps)
-        if state.n_updates:
-            model._n_updates += state.n_updates
-            self._record_updates(model, state)
+        skip(callback, result.n_steps)
+        if result.n_updates:
+            model._n_updates += result.n_updates
+            self._record_updates(model, result)
         infos = [
             {"episode": self._env.episode_info(episode.episode_return, episode.length)}
-            for episode in episodes[: state.n_episodes]
+            for episode in episodes[: result.n_episodes]
         ]
         model._update_info_buffer(infos)
         for _ in infos:
             model._end_episode(0, None, log_interval)
 
     @staticmethod
-    def _record_updates(model: TinySAC, state: LoopState) -> None:
+    def _record_updates(model: TinySAC, result: LoopResult) -> None:
         for optimizer in model._optimizers():
-            update_learning_rate(optimizer, state.learning_rate)
-        model.logger.record("train/learning_rate", state.learning_rate)
-        model._record_losses(np.frombuffer(state.losses, np.float64)[np.newaxis])
+            update_learning_rate(optimizer, result.learning_rate)
+        model.logger.record("train/learning_rate", result.learning_rate)
+        model._record_losses(np.frombuffer(result.losses, np.float64)[np.newaxis])
 
     def _raise_not_finite(self, model: TinySAC, binding: Binding, status: LoopStatus) -> None:
         environments, timestep = self._env.environments, model.num_timesteps

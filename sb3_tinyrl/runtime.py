@@ -6,16 +6,30 @@ from stable_baselines3 import SAC
 
 from sb3_tinyrl._native.abi.blas import Blas
 from sb3_tinyrl._native.abi.kernel import Kernel
+from sb3_tinyrl._native.abi.specs import KernelSpec
 from sb3_tinyrl._native.abi.structs import AdamHyperParameters, HyperParameters
 from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl._native.jit.build import find
 from sb3_tinyrl._native.jit.jobs import BackgroundBuild
-from sb3_tinyrl._native.jit.spec import KernelSpec
 from sb3_tinyrl.binding import ActorBinding, Binding
 from sb3_tinyrl.native_loop import NativeLoop
 from sb3_tinyrl.support import kernel_spec
 
 AdamValues = tuple[float, tuple[float, float], float, float, bool]
+_OTHER_HYPER_PARAMETERS = ("gamma", "tau", "target_entropy", "entropy_coefficient", "target_update_interval")
+
+
+def _adam_hyper_parameters(
+    rate: float, betas: tuple[float, float], epsilon: float, weight_decay: float, is_decoupled: bool
+) -> AdamHyperParameters:
+    return AdamHyperParameters(
+        learning_rate=rate,
+        beta_1=betas[0],
+        beta_2=betas[1],
+        epsilon=epsilon,
+        weight_decay=weight_decay,
+        decoupled_weight_decay=is_decoupled,
+    )
 
 
 class Runtime:
@@ -105,10 +119,13 @@ class Runtime:
         :param others: the other fields, in their order
         """
         if self._hyper_parameters is None or self._hyper_parameter_values != (adam, others):
-            actor, critic, *entropy_coefficient = (
-                AdamHyperParameters(rate, *betas, *rest) for rate, betas, *rest in adam
+            actor, critic, *entropy_coefficient = (_adam_hyper_parameters(*values) for values in adam)
+            self._hyper_parameters = HyperParameters(
+                actor_optimizer=actor,
+                critic_optimizer=critic,
+                entropy_coefficient_optimizer=(entropy_coefficient or [actor])[0],
+                **dict(zip(_OTHER_HYPER_PARAMETERS, others, strict=True)),
             )
-            self._hyper_parameters = HyperParameters(actor, critic, *entropy_coefficient or [actor], *others)
             self._hyper_parameter_values = adam, others
         return self._hyper_parameters
 

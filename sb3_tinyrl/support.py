@@ -20,8 +20,8 @@ from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.sac.policies import MultiInputPolicy, SACPolicy
 from torch import nn
 
+from sb3_tinyrl._native.abi.specs import Activation, KernelSpec
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.jit.spec import Activation, KernelSpec
 from sb3_tinyrl.transitions import BUFFER_ARRAYS, SampledTransitions, StoredTransitions, Transitions
 
 _OBSERVATION_TYPES = (

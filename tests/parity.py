@@ -15,6 +15,7 @@ from unittest import mock
 import gymnasium as gym
 import numpy as np
 import torch as th
+from draw import draw
 from gymnasium import spaces
 from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -117,7 +118,7 @@ class Pair:
         noise: list[th.Tensor] = []
         indices = []
         for step in range(gradient_steps):
-            *index, drawn = binding.kernel.draw(view, ours._kernel_key, ours._n_sampled_batches + step)
+            *index, drawn = draw(binding.kernel.spec, view, ours._kernel_key, ours._n_sampled_batches + step)
             indices.append(tuple(index))
             noise += map(th.tensor, drawn)
         if reference.use_sde:

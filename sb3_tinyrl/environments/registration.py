@@ -8,7 +8,7 @@ from pathlib import Path
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from sb3_tinyrl._native.jit.spec import require_environment_folder
+from sb3_tinyrl._native.abi.specs import require_environment_folder
 from sb3_tinyrl.environments.common import Renderer
 
 _ZOO = Path(__file__).parents[2] / "rl_tools" / "rl" / "zoo"
