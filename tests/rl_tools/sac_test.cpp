@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -131,6 +132,26 @@ namespace {
         }
     }
 
+    // After a step the critics' values of the policy's actions are still there: the smallest is the one that was taken.
+    void check_minimum(const Kernel* kernel) {
+        auto& workspace = *kernel->algorithm.workspace;
+        for (std::uint32_t sample = 0; sample < SPEC::BATCH_SIZE; sample++) {
+            const std::size_t p = sample / SPEC::PANEL_LANES, lane = sample % SPEC::PANEL_LANES;
+            const T smallest = workspace.critics[workspace.smallest_critic[sample]].output(p)[lane];
+            for (auto& critic : workspace.critics) {
+                if (critic.output(p)[lane] < smallest) {
+                    std::printf("sample %u has a smaller critic than the one taken\n", sample);
+                    std::exit(1);
+                }
+            }
+        }
+        const T nan = std::numeric_limits<T>::quiet_NaN();
+        if (!sac::is_smaller(nan, T(0)) || sac::is_smaller(T(0), nan) || sac::is_smaller(T(1), T(0))) {
+            std::puts("NaN has to win, as in torch");
+            std::exit(1);
+        }
+    }
+
     // The weights after some steps with this number of threads; `in_all_ways` with AMSGrad and a ring of n-step
     // returns and normalised observations.
     std::vector<T> train(std::uint32_t n_threads, bool in_all_ways) {
@@ -192,6 +213,7 @@ namespace {
         kernel_bind(kernel, parameters.data(), &policy, low.data(), high.data());
         std::vector<sac::Losses> losses(STEPS);
         kernel_train(kernel, &hyper_parameters, &buffer, &engine, n_threads, 0, STEPS, losses.data());
+        check_minimum(kernel);
         // More observations than a panel holds.
         constexpr std::int64_t N = 2 * SPEC::PANEL_LANES + 3;
         constexpr std::size_t MATRIX = SPEC::LATENT_DIM * SPEC::ACTION_DIM;
