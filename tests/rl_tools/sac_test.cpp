@@ -100,6 +100,15 @@ namespace {
         }
     };
 
+    template <typename ALGORITHM>
+    typename ALGORITHM::POLICY::Parameters policy_parameters([[maybe_unused]] Tensors& tensors) {
+        if constexpr (ALGORITHM::HAS_NOISE_MATRIX) {
+            return {tensors.parameter(SPEC::LATENT_DIM * SPEC::ACTION_DIM, true), 2.0, 1};
+        } else {
+            return {};
+        }
+    }
+
     // Some rollouts of the loop, beyond the end of the replay buffer; `matrices` has room for those of all
     // environments.
     void collect(Kernel* kernel, const sac::HyperParameters& hyper_parameters, const ReplayBuffer& buffer,
@@ -205,10 +214,7 @@ namespace {
         if (!kernel) {
             std::abort();
         }
-        PolicyParameters policy{};
-        if constexpr (ALGORITHM::HAS_NOISE_MATRIX) {
-            policy = {tensors.parameter(SPEC::LATENT_DIM * SPEC::ACTION_DIM, true), 2.0, 1};
-        }
+        const auto policy = policy_parameters<ALGORITHM>(tensors);
         const std::vector<float> low(SPEC::ACTION_DIM, -2.0f), high(SPEC::ACTION_DIM, 2.0f);
         kernel_bind(kernel, parameters.data(), &policy, low.data(), high.data());
         std::vector<sac::Losses> losses(STEPS);
