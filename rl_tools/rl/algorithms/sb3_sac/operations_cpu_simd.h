@@ -363,8 +363,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         count_step(context.networks.policy);
     }
 
-    // W^T of all layers, to be called before the first of several steps: whoever holds torch's tensors may have changed
-    // W.
+    // W^T of all layers, to be called before the first of several steps: since the last call, the caller may have
+    // changed the weights.
     template <typename SPEC>
     RL_TOOLS_OPAQUE void refresh_transposed_weights(Algorithm<SPEC>& algorithm) {
         const auto& networks = algorithm.networks;
