@@ -14,7 +14,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.preprocessing import get_action_dim
 
 from sb3_tinyrl import contract
-from sb3_tinyrl._native.jit.spec import KernelSpec
+from sb3_tinyrl._native.abi.specs import KernelSpec
 from sb3_tinyrl.contract import data, policy, training
 from sb3_tinyrl.networks import ActorNetwork, Networks, activation, activation_names, actor_network, hidden_widths
 from sb3_tinyrl.observations import is_scaled_image

@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_tinyrl import memory
 from sb3_tinyrl._native.abi.kernel import MAX_STEPS, Kernel
-from sb3_tinyrl._native.abi.structs import Engine, HyperParameters, LoopState, LoopStatus
+from sb3_tinyrl._native.abi.structs import Engine, HyperParameters, LoopProgress, LoopStatus
 from sb3_tinyrl.callback_schedule import idle_steps, is_known_schedule, skip
 from sb3_tinyrl.contract import methods, training
 from sb3_tinyrl.environments.vec_env import NativeVecEnv
@@ -83,7 +83,7 @@ class FusedCollection(NativeActor):
                 self._absorb(loop.env, result, callback, log_interval)
             if result.status != LoopStatus.DONE:
                 self._raise_not_finite(loop.env, bound.kernel, result.status)
-            collected = result.state.n_collected_steps, result.state.n_collected_episodes
+            collected = result.outcome.progress.n_collected_steps, result.outcome.progress.n_collected_episodes
         return collected
 
     def _loop_for(
@@ -149,7 +149,7 @@ class FusedCollection(NativeActor):
             max_steps=max_steps,
             max_episodes=max_episodes,
             learning_rates=self._learning_rates(max_steps) if is_schedule_known else np.zeros(max_steps),
-            state=LoopState(
+            progress=LoopProgress(
                 n_collected_steps=n_collected_steps,
                 n_collected_episodes=n_collected_episodes,
                 position=buffer.pos,
@@ -167,23 +167,23 @@ class FusedCollection(NativeActor):
 
     def _absorb(self, env: NativeVecEnv, result: LoopResult, callback: BaseCallback, log_interval: int | None) -> None:
         """Leave the model as SB3's loop would after the steps of the result."""
-        buffer, state = self.replay_buffer, result.state
+        buffer, outcome, progress = self.replay_buffer, result.outcome, result.outcome.progress
         assert buffer is not None
-        buffer.pos, buffer.full = state.position, bool(state.is_full)
-        self._n_sampled_batches, self._n_sampled_actions = state.n_sampled_batches, state.n_sampled_actions
-        if state.n_steps == 0:
+        buffer.pos, buffer.full = progress.position, bool(progress.is_full)
+        self._n_sampled_batches, self._n_sampled_actions = progress.n_sampled_batches, progress.n_sampled_actions
+        if outcome.n_steps == 0:
             return
-        self.num_timesteps += state.n_steps * env.num_envs
+        self.num_timesteps += outcome.n_steps * env.num_envs
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
         self._last_original_obs = buffer.observations[buffer.pos - 1].copy()
         self._last_obs = env.environments.observations.copy()
-        skip(callback, state.n_steps)
-        if state.n_updates:
-            self._n_updates += state.n_updates
+        skip(callback, outcome.n_steps)
+        if outcome.n_updates:
+            self._n_updates += outcome.n_updates
             for optimizer in self._trained_optimizers():
-                update_learning_rate(optimizer, state.learning_rate)
-            self.logger.record("train/learning_rate", state.learning_rate)
-            self._record_losses(np.frombuffer(state.losses, np.float64)[np.newaxis])
+                update_learning_rate(optimizer, outcome.learning_rate)
+            self.logger.record("train/learning_rate", outcome.learning_rate)
+            self._record_losses(np.frombuffer(outcome.losses, np.float64)[np.newaxis])
         infos = [{"episode": env.episode_info(e.episode_return, e.length)} for e in result.ended_episodes()]
         self._update_info_buffer(infos)
         for _ in infos:

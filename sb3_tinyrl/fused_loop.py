@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sb3_tinyrl._native.abi.kernel import Kernel
+from sb3_tinyrl._native.abi import structs
 from sb3_tinyrl._native.abi.structs import (
     EpisodeStatistics,
     ExplorationMatrices,
     HyperParameters,
+    LoopProgress,
     LoopSchedule,
-    LoopState,
     LoopStatus,
     ReplayBufferView,
 )
@@ -46,7 +47,7 @@ class LoopRequest:
     :param max_steps: of each environment
     :param max_episodes: in all environments together, 0 for any number
     :param learning_rates: shape ``(max_steps,)``, of the gradient steps that follow each step
-    :param state: where the loop is
+    :param progress: where the loop is
     """
 
     hyper_parameters: HyperParameters
@@ -61,30 +62,34 @@ class LoopRequest:
     max_steps: int
     max_episodes: int
     learning_rates: npt.NDArray[np.float64]
-    state: LoopState
+    progress: LoopProgress
 
 
 @dataclass
 class LoopResult:
     """What a loop did; filled while it runs, so that an interrupt loses none of it.
 
-    :param state: where it is now, what it counted, and the losses of its last gradient steps
+    :param outcome: why it returned, where it is now, what it counted, and the losses of its last gradient steps
     :param episodes: those that ended, in their order, and unused room
-    :param status: why it returned
     """
 
-    state: LoopState
+    outcome: structs.LoopResult
     episodes: ctypes.Array[EpisodeStatistics]
-    status: LoopStatus = LoopStatus.DONE
 
     @classmethod
     def of(cls, request: LoopRequest, n_envs: int) -> LoopResult:
         """Make room for what may come of a request."""
-        return cls(request.state, (EpisodeStatistics * (request.max_steps * n_envs))())
+        episodes = (EpisodeStatistics * (request.max_steps * n_envs))()
+        return cls(structs.LoopResult(progress=request.progress), episodes)
+
+    @property
+    def status(self) -> LoopStatus:
+        """Why the loop returned."""
+        return LoopStatus(self.outcome.status)
 
     def ended_episodes(self) -> list[EpisodeStatistics]:
         """Statistics of the episodes that ended."""
-        return self.episodes[: self.state.n_episodes]
+        return self.episodes[: self.outcome.n_episodes]
 
 
 class FusedLoop:
@@ -115,16 +120,16 @@ class FusedLoop:
             max_seconds=_SECONDS_PER_CALL,
             learning_rates=request.learning_rates.ctypes.data,
         )
-        start = time.perf_counter()
-        result.status = kernel.run(
-            request.hyper_parameters,
-            request.replay,
-            self._environments,
-            schedule,
-            request.key,
-            request.exploration,
-            result.state,
-            result.episodes,
+        shared = structs.LoopRequest(
+            schedule=schedule,
+            progress=request.progress,
+            key=request.key,
+            environments=self._environments,
+            replay_buffer=request.replay,
+            exploration=request.exploration,
+            episodes=result.episodes,
         )
-        steps_per_second = result.state.n_steps / (time.perf_counter() - start)
+        start = time.perf_counter()
+        kernel.run(request.hyper_parameters, shared, result.outcome)
+        steps_per_second = result.outcome.n_steps / (time.perf_counter() - start)
         self.steps_per_call = min(max(1, int(_SECONDS_PER_CALL * steps_per_second)), _MOST_STEPS_PER_CALL)

@@ -12,7 +12,7 @@ from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import nn
 
 from sb3_tinyrl._native.errors import UnsupportedByKernelError
-from sb3_tinyrl._native.jit.spec import Activation
+from sb3_tinyrl._native.abi.specs import Activation
 
 _require = UnsupportedByKernelError.unless
 

@@ -15,6 +15,7 @@ from unittest import mock
 import gymnasium as gym
 import numpy as np
 import torch as th
+from draw import draw
 from gymnasium import spaces
 from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -130,7 +131,7 @@ class KernelDraws:
         noise: list[th.Tensor] = []
         indices = []
         for step in range(gradient_steps):
-            *index, drawn = bound.kernel.draw(view, model._kernel_key, first + step)
+            *index, drawn = draw(bound.kernel.spec, view, model._kernel_key, first + step)
             indices.append(tuple(index))
             noise += map(th.tensor, drawn)
         return cls(noise, indices if is_in_place else None)

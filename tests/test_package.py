@@ -27,7 +27,7 @@ def imported_by(program: str) -> set[str]:
     "program",
     [
         "import sb3_tinyrl",
-        "import sb3_tinyrl._native.jit.spec",
+        "import sb3_tinyrl._native.abi.specs",
         "import sb3_tinyrl.environments",
         "import gymnasium, sb3_tinyrl; gymnasium.spec('rl_tools/Pendulum-v0')",
         "import gymnasium; gymnasium.make('sb3_tinyrl:rl_tools/Pendulum-v0').reset()",
@@ -44,7 +44,7 @@ def test_it_takes_no_more_of_the_package_than_ids_need():
         "sb3_tinyrl",
         "sb3_tinyrl._native",
         "sb3_tinyrl._native.jit",
-        "sb3_tinyrl._native.jit.spec",
+        "sb3_tinyrl._native.abi.specs",
         "sb3_tinyrl.environments",
         "sb3_tinyrl.environments.registration",
     }

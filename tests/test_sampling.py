@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch as th
+from draw import draw as draw_step
 from models import kernel_of
 from parity import make_pair
 from scipy import stats
@@ -23,7 +24,7 @@ def kernel():
 def draw(kernel, n_rows: int, n_envs: int, key: int, counter: int) -> tuple[np.ndarray, ...]:
     """Rows, environments, noise and next noise of a gradient step on a replay buffer that holds ``n_rows``."""
     buffer = ReplayBufferView(n_environments=n_envs, capacity=n_rows, n_rows=n_rows)
-    rows, environments, (noise, next_noise) = kernel.draw(buffer, key, counter)
+    rows, environments, (noise, next_noise) = draw_step(kernel.spec, buffer, key, counter)
     return rows, environments, noise, next_noise
 
 
@@ -66,7 +67,7 @@ def test_noise_is_standard_normal(draws, which, dimension):
 
 def test_rows_go_on_at_the_beginning_of_a_ring(kernel):
     buffer = ReplayBufferView(n_environments=1, capacity=10, first_row=8, n_rows=5)
-    rows = np.concatenate([kernel.draw(buffer, 1, counter)[0] for counter in range(20)])
+    rows = np.concatenate([draw_step(kernel.spec, buffer, 1, counter)[0] for counter in range(20)])
     assert set(rows) == {8, 9, 0, 1, 2}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from sb3_tinyrl._native.jit.spec import require_environment_folder
+from sb3_tinyrl._native.abi.specs import require_environment_folder
 
 if TYPE_CHECKING:
     from sb3_tinyrl.environments.common import Renderer

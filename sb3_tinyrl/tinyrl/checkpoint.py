@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sb3_tinyrl._native.abi.checkpoint import CheckpointLibrary
+from sb3_tinyrl._native.abi.specs import CheckpointSpec
 from sb3_tinyrl._native.jit.jobs import build_in_foreground
-from sb3_tinyrl._native.jit.spec import CheckpointSpec
 
 # Those of RLtools' Python interface and ours, and those that RLtools' training loop writes.
 _NAMESPACES = ("policy", "rl_tools::checkpoint::actor")

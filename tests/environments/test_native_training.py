@@ -67,7 +67,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def record(self: FusedLoop, kernel: Any, request: Any, result: Any) -> None:
         run(self, kernel, request, result)
-        taken.append(result.state.n_steps)
+        taken.append(result.outcome.n_steps)
 
     monkeypatch.setattr(FusedLoop, "run", record)
     return taken

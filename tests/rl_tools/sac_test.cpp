@@ -4,11 +4,16 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <random>
 #include <vector>
 
 #include <rl_tools/interface/sb3/sac.cpp>
 
+namespace rlt = rl_tools;
+namespace sac = rl_tools::rl::algorithms::sb3_sac;
+namespace loop = rl_tools::rl::components::off_policy_loop;
+using T = SPEC::T;
 using rlt::interface::environment::Results;
 using rlt::interface::environment::Status;
 
@@ -95,6 +100,15 @@ namespace {
         }
     };
 
+    template <typename ALGORITHM>
+    typename ALGORITHM::POLICY::Parameters policy_parameters([[maybe_unused]] Tensors& tensors) {
+        if constexpr (ALGORITHM::HAS_NOISE_MATRIX) {
+            return {tensors.parameter(SPEC::LATENT_DIM * SPEC::ACTION_DIM, true), 2.0, 1};
+        } else {
+            return {};
+        }
+    }
+
     // Some rollouts of the loop, beyond the end of the replay buffer; `matrices` has room for those of all
     // environments.
     void collect(Kernel* kernel, const sac::HyperParameters& hyper_parameters, const ReplayBuffer& buffer,
@@ -109,17 +123,40 @@ namespace {
         const Results results{observations.data(),       rewards.data(), terminated.data(), truncated.data(),
                               final_observations.data(), returns.data(), lengths.data()};
         const std::vector<double> learning_rates(STEPS, 1e-3);
-        const sac::loop::CompiledEnvironments compiled{step, &environments, &results, 0};
-        const sac::loop::Schedule schedule{2, 0, 3, 1, 1, STEPS, 0, 1000.0, learning_rates.data()};
-        const sac::loop::ExplorationMatrices<T> exploration{matrices, matrices + SPEC::LATENT_DIM * SPEC::ACTION_DIM};
-        sac::loop::State state{};
-        std::vector<sac::loop::EpisodeStatistics> episodes(STEPS * n);
-        const auto status = sb3_sac_run(kernel, &hyper_parameters, &buffer, &compiled, &schedule, 7, &exploration,
-                                        n_threads, &state, episodes.data());
-        const bool is_complete = status == sac::loop::Status::DONE && state.n_steps == STEPS && state.n_updates == 18 &&
-                                 state.n_episodes == static_cast<std::int64_t>(4 * n);
+        std::vector<loop::EpisodeStatistics> episodes(STEPS * n);
+        Request request{};
+        request.schedule = {2, 0, 3, 1, 1, STEPS, 0, 1000.0, learning_rates.data()};
+        request.key = 7;
+        request.environments = {step, &environments, &results, 0};
+        request.replay_buffer = buffer;
+        request.exploration = {matrices, matrices + SPEC::LATENT_DIM * SPEC::ACTION_DIM};
+        request.episodes = episodes.data();
+        Result result;
+        kernel_run(kernel, &hyper_parameters, &request, n_threads, &result);
+        const bool is_complete = result.status == loop::Status::DONE && result.n_steps == STEPS &&
+                                 result.n_updates == 18 && result.n_episodes == static_cast<std::int64_t>(4 * n);
         if (!is_complete) {
             std::puts("the loop did not do what it was told");
+            std::exit(1);
+        }
+    }
+
+    // After a step the critics' values of the policy's actions are still there: the smallest is the one that was taken.
+    void check_minimum(const Kernel* kernel) {
+        auto& workspace = *kernel->algorithm.workspace;
+        for (std::uint32_t sample = 0; sample < SPEC::BATCH_SIZE; sample++) {
+            const std::size_t p = sample / SPEC::PANEL_LANES, lane = sample % SPEC::PANEL_LANES;
+            const T smallest = workspace.critics[workspace.smallest_critic[sample]].output(p)[lane];
+            for (auto& critic : workspace.critics) {
+                if (critic.output(p)[lane] < smallest) {
+                    std::printf("sample %u has a smaller critic than the one taken\n", sample);
+                    std::exit(1);
+                }
+            }
+        }
+        const T nan = std::numeric_limits<T>::quiet_NaN();
+        if (!sac::is_smaller(nan, T(0)) || sac::is_smaller(T(0), nan) || sac::is_smaller(T(1), T(0))) {
+            std::puts("NaN has to win, as in torch");
             std::exit(1);
         }
     }
@@ -135,7 +172,7 @@ namespace {
         for (std::size_t i = 0; i < 2 * SPEC::N_CRITICS; i++) {
             tensors.network<SPEC::CRITIC>(i < SPEC::N_CRITICS, parameters);
         }
-        const Parameter log_entropy_coefficient = tensors.parameter(1, true);
+        parameters.push_back(tensors.parameter(1, true));  // the logarithm of the entropy coefficient
 
         std::normal_distribution<float> normal;
         std::vector<SPEC::OBSERVATION> observations(ROWS * ENVIRONMENTS * SPEC::OBSERVATION_DIM);
@@ -173,25 +210,26 @@ namespace {
         const Engine engine{7, 0};
 
         const rlt::utils::blas::Library blas{gemm<float>, gemm<double>};
-        Kernel* kernel = sb3_sac_create(n_threads, &blas);
+        Kernel* kernel = kernel_create(n_threads, &blas);
         if (!kernel) {
             std::abort();
         }
-        const StateDependentNoise noise{tensors.parameter(SPEC::LATENT_DIM * SPEC::ACTION_DIM, true), 2.0, 1};
+        const auto policy = policy_parameters<ALGORITHM>(tensors);
         const std::vector<float> low(SPEC::ACTION_DIM, -2.0f), high(SPEC::ACTION_DIM, 2.0f);
-        sb3_sac_bind(kernel, parameters.data(), &log_entropy_coefficient, &noise, low.data(), high.data());
+        kernel_bind(kernel, parameters.data(), &policy, low.data(), high.data());
         std::vector<sac::Losses> losses(STEPS);
-        sb3_sac_train(kernel, &hyper_parameters, &buffer, &engine, n_threads, 0, STEPS, losses.data());
+        kernel_train(kernel, &hyper_parameters, &buffer, &engine, n_threads, 0, STEPS, losses.data());
+        check_minimum(kernel);
         // More observations than a panel holds.
-        constexpr std::int64_t N = 2 * SPEC::SIZE + 3;
+        constexpr std::int64_t N = 2 * SPEC::PANEL_LANES + 3;
         constexpr std::size_t MATRIX = SPEC::LATENT_DIM * SPEC::ACTION_DIM;
         const std::vector<float> seen(N * SPEC::OBSERVATION_DIM, 1.0f);
         std::vector<float> chosen(2 * N * SPEC::ACTION_DIM);
         std::vector<T> matrices(N * MATRIX);
-        sb3_sac_sample_matrices(kernel, &engine, N, matrices.data());
-        sb3_sac_act(kernel, seen.data(), N, &engine, nullptr, matrices.data(), MATRIX, chosen.data());
+        kernel_sample_matrices(kernel, &engine, N, matrices.data());
+        kernel_act(kernel, seen.data(), N, &engine, nullptr, matrices.data(), MATRIX, chosen.data());
         collect(kernel, hyper_parameters, buffer, n_threads, matrices.data());
-        sb3_sac_destroy(kernel);
+        kernel_destroy(kernel);
 
         std::vector<T> result;
         for (const auto& value : tensors.values) {

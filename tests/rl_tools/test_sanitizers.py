@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from sb3_tinyrl._native.abi.specs import Activation, EnvironmentSpec, KernelSpec
 from sb3_tinyrl._native.jit.compiler import compile_flags, find_compiler
 from sb3_tinyrl._native.jit.headers import find_headers
-from sb3_tinyrl._native.jit.spec import Activation, KernelSpec
 
 SOURCES = Path(__file__).parent
 STRICT = ["-std=c++17", "-O1", "-g", "-march=native", "-pthread", "-Wall", "-Wextra", "-Werror"]
@@ -65,6 +65,7 @@ def test_kernel_under_address_and_undefined_behaviour_sanitizers(name, tmp_path)
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", ENVIRONMENTS, ids=lambda folder: folder.name)
 def test_environment_under_address_and_undefined_behaviour_sanitizers(folder, tmp_path):
+    (tmp_path / "kernel_spec.h").write_text(EnvironmentSpec(folder).header())
     compile_and_run("environment_test.cpp", tmp_path, "-iquote", str(folder), *SANITIZED)
 
 

@@ -15,7 +15,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
-from sb3_tinyrl._native.errors import KernelBuildError, KernelError
+from sb3_tinyrl._native.errors import KernelBuildError
 from sb3_tinyrl.export import ExportError, export_policy
 from sb3_tinyrl.export.rltools import stochastic_policy
 from sb3_tinyrl.tinyrl import load_checkpoint, load_checkpoint_from_path
@@ -145,14 +145,6 @@ def test_what_is_no_checkpoint(text, error, message):
 def test_a_file_that_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"policy\.h"):
         load_checkpoint_from_path(tmp_path / "policy.h")
-
-
-def test_a_library_of_another_version(tmp_path, monkeypatch):
-    from sb3_tinyrl._native.abi import checkpoint
-
-    monkeypatch.setattr(checkpoint, "ABI_VERSION", 0)
-    with pytest.raises(KernelError, match="its C interface of checkpoints has version 1, expected 0"):
-        load_checkpoint(stochastic_policy(policy()))
 
 
 def test_gsde_has_no_such_distribution():

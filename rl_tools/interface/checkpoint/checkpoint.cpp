@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <rl_tools/interface/checkpoint/metadata.h>
 #include <rl_tools/interface/export.h>
 #include <rl_tools/nn/layers/dense/operations_generic.h>
 #include <rl_tools/nn/layers/sample_and_squash/operations_generic.h>
@@ -24,6 +25,7 @@ using TI = DEVICE::index_t;
 using RNG = DEVICE::SPEC::RANDOM::ENGINE<>;
 using MODEL = std::decay_t<decltype(rl_tools::kernel_spec::MODEL)>;
 using T = typename MODEL::TYPE_POLICY::DEFAULT;
+using rl_tools::interface::checkpoint::Metadata;
 
 static_assert(MODEL::INPUT_SHAPE::LENGTH == 3 && MODEL::INPUT_SHAPE::template GET<0> == 1 &&
                   MODEL::INPUT_SHAPE::template GET<1> == 1,
@@ -74,17 +76,6 @@ void evaluate(DEVICE& device, const MODULE& module, const INPUT& input, RNG& rng
             evaluate(device, module.next_module, result, rng, output);
         }
     }
-}
-
-struct Metadata {
-    std::int64_t observation_dim;
-    std::int64_t output_dim;
-    std::int64_t scalar_bytes;
-};
-
-// To be raised with every change of the functions and structures below; ABI_VERSION in checkpoint.py is its twin.
-RL_TOOLS_EXPORT std::uint32_t checkpoint_abi_version() {
-    return 1;
 }
 
 RL_TOOLS_EXPORT void checkpoint_metadata(Metadata* metadata) {

@@ -10,11 +10,15 @@
 #include <exception>
 #include <vector>
 
+#include <rl_tools/interface/environment/metadata.h>
 #include <rl_tools/interface/environment/step.h>
 #include <rl_tools/interface/export.h>
 #include <rl_tools/rl/components/episode/operations_cpu.h>
 
+#include <kernel_spec.h>
+
 namespace episode = rl_tools::rl::components::episode;
+using rl_tools::interface::environment::Metadata;
 using rl_tools::interface::environment::Results;
 using rl_tools::interface::environment::Status;
 
@@ -37,18 +41,6 @@ struct Environments {
     ENVIRONMENT environment;
     std::vector<Episode> episodes;
 };
-
-struct Metadata {
-    std::int64_t observation_dim;
-    std::int64_t action_dim;
-    std::int64_t episode_step_limit;  // 0: none
-    std::int64_t episode_bytes;
-};
-
-// To be raised with every change of the functions and structures below; ABI_VERSION in env_batch.py is its twin.
-RL_TOOLS_EXPORT std::uint32_t environment_abi_version() {
-    return 1;
-}
 
 RL_TOOLS_EXPORT void environment_metadata(Metadata* metadata) {
     *metadata = {ENVIRONMENT::OBSERVATION_DIM, ENVIRONMENT::ACTION_DIM, ENVIRONMENT::EPISODE_STEP_LIMIT,

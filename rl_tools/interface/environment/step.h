@@ -1,5 +1,5 @@
 #pragma once
-// What a step of compiled environments takes and leaves: the contract between their library and whoever steps them,
+// What a step of compiled environments takes and leaves: the contract between their library and the caller,
 // Python or a training loop in another library.
 
 #include <cstdint>

@@ -19,6 +19,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from sb3_tinyrl._native.abi.structs import BlasFunctions
 from sb3_tinyrl._native.errors import BlasError
 from sb3_tinyrl._native.jit.compiler import find_compiler
 
@@ -28,12 +29,6 @@ _MKL_LAYERS = ("libmkl_intel_lp64.so", "libmkl_sequential.so", "libmkl_core.so")
 _OPENBLAS = ("libscipy_openblas.so", "libscipy_openblas.dylib", "libscipy_openblas.dll")
 # Its own symbols before those of the process, and none of them for others (the latter is ctypes' default).
 _PRIVATE = os.RTLD_NOW | os.RTLD_LOCAL | getattr(os, "RTLD_DEEPBIND", 0) if os.name == "posix" else 0
-
-
-class BlasFunctions(ctypes.Structure):
-    """The addresses that a kernel gets; see ``rl_tools/utils/blas/blas.h``."""
-
-    _fields_ = (("sgemm", ctypes.c_void_p), ("dgemm", ctypes.c_void_p))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +46,8 @@ class Blas:
 
     def functions(self) -> BlasFunctions:
         """Return the addresses of the matrix products in float32 and float64."""
-        return BlasFunctions(
-            *(
-                ctypes.cast(getattr(self.library, f"{self.prefix}cblas_{letter}gemm"), ctypes.c_void_p).value
-                for letter in "sd"
-            )
-        )
+        functions = {name: getattr(self.library, f"{self.prefix}cblas_{name}") for name in ("sgemm", "dgemm")}
+        return BlasFunctions(**{name: ctypes.cast(f, ctypes.c_void_p).value for name, f in functions.items()})
 
 
 def _find_accelerate() -> list[Path]:

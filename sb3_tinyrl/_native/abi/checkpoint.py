@@ -10,22 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sb3_tinyrl._native.abi.libraries import Signatures, load_library
-
-#: What ``checkpoint_abi_version`` in ``checkpoint.cpp`` returns when its functions and structures are the ones below.
-ABI_VERSION = 1
-
-
-class _Metadata(ctypes.Structure):
-    _fields_ = (
-        ("observation_dim", ctypes.c_int64),
-        ("output_dim", ctypes.c_int64),
-        ("scalar_bytes", ctypes.c_int64),
-    )
-
+from sb3_tinyrl._native.abi.structs import CheckpointMetadata
 
 _SIGNATURES: Signatures = {
-    "checkpoint_abi_version": (ctypes.c_uint32, ()),
-    "checkpoint_metadata": (None, (ctypes.POINTER(_Metadata),)),
+    "checkpoint_metadata": (None, (ctypes.POINTER(CheckpointMetadata),)),
     "checkpoint_evaluate": (None, (ctypes.c_void_p, ctypes.c_void_p)),
 }
 
@@ -38,9 +26,8 @@ class CheckpointLibrary:
     """
 
     def __init__(self, path: Path) -> None:
-        interface = "C interface of checkpoints"
-        self._library = load_library(path, "checkpoint", interface, _SIGNATURES, "checkpoint_abi_version", ABI_VERSION)
-        metadata = _Metadata()
+        self._library = load_library(path, "checkpoint", _SIGNATURES)
+        metadata = CheckpointMetadata()
         self._library.checkpoint_metadata(ctypes.byref(metadata))
         self.observation_dim = int(metadata.observation_dim)
         self.output_dim = int(metadata.output_dim)

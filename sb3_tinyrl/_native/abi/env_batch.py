@@ -16,14 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sb3_tinyrl._native.abi.libraries import Signatures, load_library
-from sb3_tinyrl._native.abi.structs import CompiledEnvironments
+from sb3_tinyrl._native.abi.specs import EnvironmentSpec, require_environment_folder
+from sb3_tinyrl._native.abi.structs import CompiledEnvironments, EnvironmentMetadata, StepResults
 from sb3_tinyrl._native.errors import EpisodeEndedError, KernelError
 from sb3_tinyrl._native.jit.headers import digest, source_files
 from sb3_tinyrl._native.jit.jobs import build_in_foreground
-from sb3_tinyrl._native.jit.spec import EnvironmentSpec, require_environment_folder
-
-#: What ``environment_abi_version`` in ``environment.cpp`` returns when its functions and structures are the ones below.
-ABI_VERSION = 1
 
 _SEED_BITS = 64
 
@@ -48,30 +45,8 @@ _FLAWS = {
 }
 
 
-class _Metadata(ctypes.Structure):
-    _fields_ = (
-        ("observation_dim", ctypes.c_int64),
-        ("action_dim", ctypes.c_int64),
-        ("episode_step_limit", ctypes.c_int64),
-        ("episode_bytes", ctypes.c_int64),
-    )
-
-
-class _Results(ctypes.Structure):
-    _fields_ = (
-        ("observations", ctypes.c_void_p),
-        ("rewards", ctypes.c_void_p),
-        ("terminated", ctypes.c_void_p),
-        ("truncated", ctypes.c_void_p),
-        ("final_observations", ctypes.c_void_p),
-        ("episode_returns", ctypes.c_void_p),
-        ("episode_lengths", ctypes.c_void_p),
-    )
-
-
 _SIGNATURES: Signatures = {
-    "environment_abi_version": (ctypes.c_uint32, ()),
-    "environment_metadata": (None, (ctypes.POINTER(_Metadata),)),
+    "environment_metadata": (None, (ctypes.POINTER(EnvironmentMetadata),)),
     "environment_bounds": (None, (ctypes.c_void_p,) * 4),
     "environment_create": (ctypes.c_void_p, (ctypes.c_int64,)),
     "environment_destroy": (None, (ctypes.c_void_p,)),
@@ -86,7 +61,7 @@ _SIGNATURES: Signatures = {
             ctypes.c_void_p,
             ctypes.c_int64,
             ctypes.c_int32,
-            ctypes.POINTER(_Results),
+            ctypes.POINTER(StepResults),
             ctypes.POINTER(ctypes.c_int64),
         ),
     ),
@@ -98,8 +73,7 @@ def load_environment(path: Path) -> ctypes.CDLL:
 
     :raises KernelError: when it can't be loaded, or comes from other sources than ours
     """
-    interface = "C interface of environments"
-    return load_library(path, "environment", interface, _SIGNATURES, "environment_abi_version", ABI_VERSION)
+    return load_library(path, "environment", _SIGNATURES)
 
 
 class Environments:
@@ -144,7 +118,7 @@ class Environments:
         library = load_environment(
             build_in_foreground(EnvironmentSpec(self.folder), f"the environment in {self.folder}")
         )
-        metadata = _Metadata()
+        metadata = EnvironmentMetadata()
         library.environment_metadata(ctypes.byref(metadata))
         self.observation_dim = int(metadata.observation_dim)
         self.action_dim = int(metadata.action_dim)
@@ -166,7 +140,7 @@ class Environments:
         self.terminated, self.truncated = np.zeros((2, self.n), np.bool_)
         self.episode_returns = np.zeros(self.n, np.float64)
         self.episode_lengths = np.zeros(self.n, np.int64)
-        self._results = _Results(*(getattr(self, name).ctypes.data for name, _ in _Results._fields_))
+        self._results = StepResults(**{name: getattr(self, name).ctypes.data for name in StepResults.layout().offsets})
         self._actions = np.zeros((self.n, self.action_dim), np.float32)
         self._mask = np.zeros(self.n, np.bool_)
         self._culprit = ctypes.c_int64()

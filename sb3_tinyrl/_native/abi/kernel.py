@@ -1,4 +1,4 @@
-"""The C interface of a compiled kernel (``rl_tools/interface/sb3/sac.cpp``), called through ctypes.
+"""The C interface of a compiled kernel (``rl_tools/interface/sb3/off_policy.h``), called through ctypes.
 
 ctypes releases the GIL during each call. Nothing here knows reinforcement learning: arrays in, arrays out.
 """
@@ -17,17 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sb3_tinyrl._native.abi.blas import Blas, BlasFunctions
+from sb3_tinyrl._native.abi.blas import Blas
 from sb3_tinyrl._native.abi.libraries import Signatures, load_library
+from sb3_tinyrl._native.abi.specs import KernelSpec
 from sb3_tinyrl._native.abi.structs import (
-    CompiledEnvironments,
+    BlasFunctions,
     Engine,
-    EpisodeStatistics,
-    ExplorationMatrices,
     HyperParameters,
-    LoopSchedule,
-    LoopState,
-    LoopStatus,
+    LoopRequest,
+    LoopResult,
     Losses,
     Parameter,
     ReplayBufferView,
@@ -35,15 +33,11 @@ from sb3_tinyrl._native.abi.structs import (
 )
 from sb3_tinyrl._native.abi.thread_tuner import ThreadTuner
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.jit.spec import KernelSpec
-
-#: What ``sb3_sac_abi_version`` in ``sac.cpp`` returns when its functions and structures are the ones below.
-ABI_VERSION = 6
 
 #: Gradient steps in one call: between two calls Python gets to see a KeyboardInterrupt.
 MAX_STEPS = 16
 
-#: What a gradient step does one after the other; see ``phases.h``.
+#: What a gradient step does one after the other; see ``sb3_sac.h``.
 PHASES = (
     "transpose the weights",
     "sample the noise matrix",
@@ -56,22 +50,20 @@ PHASES = (
 )
 
 _SIGNATURES: Signatures = {
-    "sb3_sac_abi_version": (ctypes.c_uint32, ()),
-    "sb3_sac_create": (ctypes.c_void_p, (ctypes.c_uint32, ctypes.POINTER(BlasFunctions))),
-    "sb3_sac_destroy": (None, (ctypes.c_void_p,)),
-    "sb3_sac_bind": (
+    "kernel_create": (ctypes.c_void_p, (ctypes.c_uint32, ctypes.POINTER(BlasFunctions))),
+    "kernel_destroy": (None, (ctypes.c_void_p,)),
+    "kernel_bind": (
         None,
         (
             ctypes.c_void_p,
-            ctypes.POINTER(Parameter),
             ctypes.POINTER(Parameter),
             ctypes.POINTER(StateDependentNoise),
             ctypes.c_void_p,
             ctypes.c_void_p,
         ),
     ),
-    "sb3_sac_time_phases": (None, (ctypes.c_void_p, ctypes.c_void_p)),
-    "sb3_sac_train": (
+    "kernel_time_phases": (None, (ctypes.c_void_p, ctypes.c_void_p)),
+    "kernel_train": (
         None,
         (
             ctypes.c_void_p,
@@ -84,22 +76,17 @@ _SIGNATURES: Signatures = {
             ctypes.c_void_p,
         ),
     ),
-    "sb3_sac_run": (
-        ctypes.c_int32,
+    "kernel_run": (
+        None,
         (
             ctypes.c_void_p,
             ctypes.POINTER(HyperParameters),
-            ctypes.POINTER(ReplayBufferView),
-            ctypes.POINTER(CompiledEnvironments),
-            ctypes.POINTER(LoopSchedule),
-            ctypes.c_uint64,
-            ctypes.POINTER(ExplorationMatrices),
+            ctypes.POINTER(LoopRequest),
             ctypes.c_uint32,
-            ctypes.POINTER(LoopState),
-            ctypes.POINTER(EpisodeStatistics),
+            ctypes.POINTER(LoopResult),
         ),
     ),
-    "sb3_sac_act": (
+    "kernel_act": (
         ctypes.c_int32,
         (
             ctypes.c_void_p,
@@ -112,20 +99,9 @@ _SIGNATURES: Signatures = {
             ctypes.c_void_p,
         ),
     ),
-    "sb3_sac_sample_matrices": (
+    "kernel_sample_matrices": (
         None,
         (ctypes.c_void_p, ctypes.POINTER(Engine), ctypes.c_int64, ctypes.c_void_p),
-    ),
-    "sb3_sac_draw": (
-        None,
-        (
-            ctypes.POINTER(ReplayBufferView),
-            ctypes.POINTER(Engine),
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-        ),
     ),
 }
 
@@ -156,9 +132,9 @@ class Kernel:
         self.n_threads = n_threads
         self._thread_tuner = ThreadTuner(n_threads)
         self._process_id = os.getpid()
-        self._library = load_library(library, "kernel", "C interface", _SIGNATURES, "sb3_sac_abi_version", ABI_VERSION)
+        self._library = load_library(library, "kernel", _SIGNATURES)
         functions = ctypes.byref(blas.functions()) if blas else None
-        self._handle = self._library.sb3_sac_create(self._thread_tuner.largest, functions)
+        self._handle = self._library.kernel_create(self._thread_tuner.largest, functions)
         if not self._handle:
             raise KernelError(
                 f"The kernel got no memory for its workspace or could not start {self._thread_tuner.largest} "
@@ -172,7 +148,7 @@ class Kernel:
     def __del__(self) -> None:
         # The threads of a forked parent do not exist here, and waiting for them would never end.
         if getattr(self, "_handle", None) and self.is_of_this_process:
-            self._library.sb3_sac_destroy(self._handle)
+            self._library.kernel_destroy(self._handle)
 
     @property
     def is_of_this_process(self) -> bool:
@@ -203,7 +179,7 @@ class Kernel:
     ) -> None:
         """Point the kernel at the networks' memory, which the caller keeps alive and in place.
 
-        A kernel that shall only act needs no more than the values of the actor's parameters.
+        For acting, only the values of the actor's parameters are needed.
 
         :param parameters: weight and bias of each layer of the actor (hidden, mean, and log standard deviation unless
             there is state-dependent noise), the critics and their targets
@@ -213,10 +189,9 @@ class Kernel:
         :param action_high: the same
         """
         bounds = [np.ascontiguousarray(bound, np.float32) for bound in (action_low, action_high)]
-        self._library.sb3_sac_bind(
+        self._library.kernel_bind(
             self._handle,
-            (Parameter * len(parameters))(*parameters),
-            ctypes.byref(log_entropy_coefficient),
+            (Parameter * (len(parameters) + 1))(*parameters, log_entropy_coefficient),
             ctypes.byref(state_dependent_noise or StateDependentNoise()),
             *(bound.ctypes.data for bound in bounds),
         )
@@ -228,11 +203,11 @@ class Kernel:
         :return: the seconds of each of :data:`PHASES` so far
         """
         seconds = np.zeros(len(PHASES))
-        self._library.sb3_sac_time_phases(self._handle, seconds.ctypes.data)
+        self._library.kernel_time_phases(self._handle, seconds.ctypes.data)
         try:
             yield seconds
         finally:
-            self._library.sb3_sac_time_phases(self._handle, None)
+            self._library.kernel_time_phases(self._handle, None)
 
     def train(
         self,
@@ -251,7 +226,7 @@ class Kernel:
         self._engine.key, self._engine.counter = key, counter
         n_threads = self._thread_tuner.next()
         start = time.perf_counter()
-        self._library.sb3_sac_train(
+        self._library.kernel_train(
             self._handle,
             ctypes.byref(hyper_parameters),
             ctypes.byref(buffer),
@@ -264,39 +239,20 @@ class Kernel:
         self._thread_tuner.record(n_threads, (time.perf_counter() - start) / n_steps)
         return self._losses.array[:n_steps].copy()
 
-    def run(
-        self,
-        hyper_parameters: HyperParameters,
-        buffer: ReplayBufferView,
-        environments: CompiledEnvironments,
-        schedule: LoopSchedule,
-        key: int,
-        exploration: ExplorationMatrices,
-        state: LoopState,
-        episodes: ctypes.Array[EpisodeStatistics],
-    ) -> LoopStatus:
-        """Collect and train with compiled environments until ``schedule`` says that the loop returns.
+    def run(self, hyper_parameters: HyperParameters, request: LoopRequest, result: LoopResult) -> None:
+        """Collect and train with compiled environments until ``request.schedule`` says that the loop returns.
 
-        :param state: where the loop is; changed
-        :param episodes: room for as many as may end; filled
+        :param request: what to do, and where the loop is
+        :param result: filled, rather than returned: a KeyboardInterrupt comes as soon as the kernel returns, and the
+            caller has to know even then what was done. Until the kernel runs it has to say that nothing was.
         """
         n_threads = self._thread_tuner.next()
         start = time.perf_counter()
-        status = self._library.sb3_sac_run(
-            self._handle,
-            ctypes.byref(hyper_parameters),
-            ctypes.byref(buffer),
-            ctypes.byref(environments),
-            ctypes.byref(schedule),
-            key,
-            ctypes.byref(exploration),
-            n_threads,
-            ctypes.byref(state),
-            episodes,
+        self._library.kernel_run(
+            self._handle, ctypes.byref(hyper_parameters), ctypes.byref(request), n_threads, ctypes.byref(result)
         )
-        if state.n_updates:
-            self._thread_tuner.record(n_threads, (time.perf_counter() - start) / state.n_updates)
-        return LoopStatus(status)
+        if result.n_updates:
+            self._thread_tuner.record(n_threads, (time.perf_counter() - start) / result.n_updates)
 
     def act(
         self,
@@ -328,7 +284,7 @@ class Kernel:
                     "elements, which the kernel was compiled for."
                 )
             self._observations.array[...] = observations.reshape(self._observations.array.shape)
-            is_finite = self._library.sb3_sac_act(
+            is_finite = self._library.kernel_act(
                 self._handle,
                 self._observations.address,
                 n,
@@ -344,28 +300,6 @@ class Kernel:
     def sample_matrices(self, n: int, key: int, counter: int) -> npt.NDArray[Any]:
         """Matrices of exploration noise, shape ``(n, latent_dim, action_dim)``; for a spec with ``use_sde``."""
         matrices = np.empty((n, self.spec.latent_dim, self.spec.action_dim), self.spec.scalar_type)
-        self._library.sb3_sac_sample_matrices(self._handle, ctypes.byref(Engine(key, counter)), n, matrices.ctypes.data)
+        engine = Engine(key=key, counter=counter)
+        self._library.kernel_sample_matrices(self._handle, ctypes.byref(engine), n, matrices.ctypes.data)
         return matrices
-
-    def draw(
-        self, buffer: ReplayBufferView, key: int, counter: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[npt.NDArray[Any]]]:
-        """What the gradient step with this key and counter draws.
-
-        :return: rows and environments of the transitions, shape ``(batch_size,)``; standard normal noise: of actions
-            and of next actions, shape ``(batch_size, action_dim)`` each, or with ``use_sde`` that of the matrix, shape
-            ``(latent_dim, action_dim)``
-        """
-        spec = self.spec
-        rows, environments = np.empty((2, spec.batch_size), np.int64)
-        shape = (spec.latent_dim if spec.use_sde else spec.batch_size, spec.action_dim)
-        noise = [np.empty(shape, spec.scalar_type) for _ in range(1 if spec.use_sde else 2)]
-        self._library.sb3_sac_draw(
-            ctypes.byref(buffer),
-            ctypes.byref(Engine(key, counter)),
-            rows.ctypes.data,
-            environments.ctypes.data,
-            noise[0].ctypes.data,
-            noise[-1].ctypes.data,
-        )
-        return rows, environments, noise

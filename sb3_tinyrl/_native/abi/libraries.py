@@ -10,36 +10,34 @@ from typing import Any
 
 from sb3_tinyrl._native.errors import KernelError
 
+STALE_SOURCES = (
+    "The first rl_tools on sys.path with interface/sb3/sac.cpp is taken, expected the one beside this sb3_tinyrl; "
+    "remove the stale copy."
+)
+
 #: Result and arguments of each function, by name.
 Signatures = Mapping[str, tuple[Any, tuple[Any, ...]]]
 
 
-def load_library(
-    path: Path, what: str, interface: str, signatures: Signatures, version_function: str, expected_version: int
-) -> ctypes.CDLL:
+def load_library(path: Path, what: str, signatures: Signatures) -> ctypes.CDLL:
     """Load a compiled library and declare its functions.
 
+    The layouts of the structures that they take were compared when the library was compiled; see ``structs``.
+
     :param what: names the library in messages
-    :param interface: names its interface in messages
-    :param version_function: the one among ``signatures`` that tells the version of the interface
-    :param expected_version: the version that ``signatures`` describe
-    :raises KernelError: when it can't be loaded, or comes from other sources than ours
+    :raises KernelError: when it can't be loaded, or lacks a function
     """
     try:
         library = ctypes.CDLL(os.fspath(path))
     except OSError as error:
         raise KernelError(f"The compiled {what} {path} can't be loaded: {error}") from error
-    try:
-        for name, (result, arguments) in signatures.items():
+    for name, (result, arguments) in signatures.items():
+        try:
             function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
-        version = getattr(library, version_function)()
-    except AttributeError:
-        version = None
-    if version != expected_version:
-        raise KernelError(
-            f"The folder rl_tools is not the one of this sb3_tinyrl: its {interface} has version {version}, expected "
-            f"{expected_version}. The first rl_tools on sys.path with interface/sb3/sac.cpp is taken; remove the stale "
-            "copy."
-        )
+        except AttributeError as error:
+            raise KernelError(
+                f"The compiled {what} {path} has no function {name}, so it comes from a folder rl_tools of another "
+                f"version. {STALE_SOURCES}"
+            ) from error
+        function.restype, function.argtypes = result, arguments
     return library

@@ -19,7 +19,7 @@ from sb3_tinyrl._native.jit.cache import KernelCache, cache_directory, cache_key
 from sb3_tinyrl._native.jit.compiler import Compiler, compile_flags, cpu_features, find_compiler
 from sb3_tinyrl._native.jit.compiler_output import first_error, prerequisites
 from sb3_tinyrl._native.jit.headers import Headers, digest, find_headers, source_files
-from sb3_tinyrl._native.jit.spec import LibrarySpec
+from sb3_tinyrl._native.jit.library_spec import LibrarySpec
 
 _LIBRARY = "kernel.so"
 _DEPENDENCIES = "dependencies"

@@ -8,7 +8,7 @@ from concurrent.futures import Future, TimeoutError
 from pathlib import Path
 
 from sb3_tinyrl._native.jit.build import build
-from sb3_tinyrl._native.jit.spec import LibrarySpec
+from sb3_tinyrl._native.jit.library_spec import LibrarySpec
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_IN_SILENCE = 0.5

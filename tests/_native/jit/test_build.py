@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from sb3_tinyrl._native.abi.specs import KernelSpec
 from sb3_tinyrl._native.errors import CacheError, CompilerNotFoundError, KernelBuildError
 from sb3_tinyrl._native.jit import build as build_module
 from sb3_tinyrl._native.jit.build import build
-from sb3_tinyrl._native.jit.spec import KernelSpec
 
 SPEC = KernelSpec(3, 1, (8,), (8,))
 pytestmark = pytest.mark.usefixtures("overlay", "cache")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sb3_tinyrl._native.abi.specs import KernelSpec
 from sb3_tinyrl._native.jit.jobs import build_in_foreground
-from sb3_tinyrl._native.jit.spec import KernelSpec
 
 SPEC = KernelSpec(3, 1, (), ())
 

@@ -10,18 +10,18 @@ namespace rl_tools::rl::components {
     template <typename T_OBSERVATION>
     struct SB3ReplayBuffer {
         T_OBSERVATION* observations;       // [row][environment][OBSERVATION_DIM]
-        T_OBSERVATION* next_observations;  // "; null where the next row of `observations` holds them
+        T_OBSERVATION* next_observations;  // "; null if the next row of `observations` holds them
         float* actions;                    // [row][environment][ACTION_DIM], scaled to [-1, 1]
         float* rewards;                    // [row][environment]
         float* dones;                      // "
         float* timeouts;                   // "; 1 where the episode was cut by a time limit
-        const float* discounts;            // [row] where the rows are a batch; null for gamma
+        const float* discounts;            // [row], only if `is_batch`; null: use gamma
         std::int64_t n_environments;
         std::int64_t capacity;   // rows of the arrays
         std::int64_t first_row;  // transitions are drawn from `n_rows` rows from this one on, and on from row 0
         std::int64_t n_rows;
         std::int64_t newest_row;  // where n-step returns end, because older episodes follow
-        std::int64_t is_batch;    // whether row i is sample i of a batch that somebody else has drawn
+        std::int64_t is_batch;    // whether row i is sample i of a batch that the caller has drawn
         // `stable_baselines3.common.buffers.NStepReplayBuffer`
         std::int64_t n_steps;
         const float* n_step_discounts;  // [n_steps + 1], the powers of gamma as SB3 rounds them; null without

@@ -8,7 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
+
+from sb3_tinyrl._native.abi import structs
+from sb3_tinyrl._native.abi.structs import assertions
 
 _SCALARS = {"float32": "float", "float64": "double"}
 _OBSERVATIONS = _SCALARS | {
@@ -58,22 +61,6 @@ class Activation:
             # In hexadecimal, exactly; adding zero takes the sign from -0.0, which equals 0.0.
             lines.append(f"static constexpr double {name} = {(float(value) + 0.0).hex()};")
         return "\n".join(f"        {line}" for line in lines)
-
-
-class LibrarySpec(Protocol):
-    """What :func:`sb3_tinyrl._native.jit.build.build` needs to know; equal specs share one library."""
-
-    source: ClassVar[str]
-    """The translation unit, in our folder ``rl_tools/``."""
-    advice: ClassVar[str]
-    """What the user may do when it does not compile."""
-
-    @property
-    def folder(self) -> Path | None:
-        """A folder of the user's with headers that the source includes by name."""
-
-    def header(self) -> str:
-        """Return the text of ``kernel_spec.h``, which the source may include."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +143,7 @@ namespace rl_tools::kernel_spec {{
     constexpr TI OBSERVATION_DIVISOR = {self.observation_divisor};
     constexpr bool USE_BLAS = {str(self.use_blas).lower()};
 }}
-"""
+{assertions(structs.KERNEL)}"""
 
 
 @dataclass(frozen=True)
@@ -176,8 +163,8 @@ class EnvironmentSpec:
     folder: Path
 
     def header(self) -> str:
-        """Return nothing: the environment tells its sizes itself."""
-        return ""
+        """Return the layouts of shared structures; the environment tells its sizes itself."""
+        return f"#pragma once\n{assertions(structs.ENVIRONMENT)}"
 
 
 @dataclass(frozen=True)
@@ -205,7 +192,7 @@ class CheckpointSpec:
 namespace rl_tools::kernel_spec {{
     constexpr auto& MODEL = ::{self.model};
 }}
-"""
+{assertions(structs.CHECKPOINT)}"""
 
 
 def require_environment_folder(folder: str | os.PathLike[str]) -> Path:

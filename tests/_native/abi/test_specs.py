@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sb3_tinyrl._native.abi.specs import Activation, KernelSpec
 from sb3_tinyrl._native.jit.compiler import find_compiler
 from sb3_tinyrl._native.jit.headers import find_headers
-from sb3_tinyrl._native.jit.spec import Activation, KernelSpec
 
 CPP_TYPES = {
     "float32": "float",
