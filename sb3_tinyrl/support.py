@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.sac.policies import MultiInputPolicy, SACPolicy
 from torch import nn
 
+from sb3_tinyrl import activations
 from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl._native.jit.spec import Activation, KernelSpec
 from sb3_tinyrl.transitions import BUFFER_ARRAYS, SampledTransitions, StoredTransitions, Transitions
@@ -29,19 +29,6 @@ _OBSERVATION_TYPES = (
     "float64",
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
 )
-
-#: Activation functions of the kernel, by torch's class: the kernel's name and the attributes that are its constants.
-_ACTIVATIONS: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {
-    nn.Identity: ("IDENTITY", ()),
-    nn.ReLU: ("RELU", ()),
-    nn.Tanh: ("TANH", ()),
-    nn.ELU: ("ELU", ("alpha",)),
-    nn.LeakyReLU: ("LEAKY_RELU", ("negative_slope",)),
-    nn.GELU: ("GELU", ()),
-    nn.SiLU: ("SILU", ()),
-    nn.Sigmoid: ("SIGMOID", ()),
-    nn.Softplus: ("SOFTPLUS", ("beta", "threshold")),
-}
 
 
 class UnsupportedByKernelError(KernelError):
@@ -99,37 +86,31 @@ def _linear(module: nn.Module | nn.Parameter) -> nn.Linear:
 
 
 def _activation(model: SAC) -> Activation:
-    activations = {_activation_of(module) for modules in _sequences(model).values() for module in modules[1::2]}
+    found = {_activation_of(module) for modules in _sequences(model).values() for module in modules[1::2]}
     _require(
-        len(activations) <= 1,
+        len(found) <= 1,
         "the hidden layers have different activation functions",
         "use one for all, as activation_fn does",
     )
-    return activations.pop() if activations else Activation()
+    return found.pop() if found else Activation()
 
 
 def _activation_of(module: nn.Module) -> Activation:
-    # A subclass may choose other constants, but not compute something else.
-    known = (cls for cls in _ACTIVATIONS if isinstance(module, cls) and type(module).forward is cls.forward)
-    cls = next(known, None)
+    activation = activations.read(module)
     _require(
-        cls is not None,
+        activation is not None,
         f"the activation function is {module}, which the kernel lacks",
-        "pass policy_kwargs=dict(activation_fn=...) with one of torch.nn's "
-        + ", ".join(cls.__name__ for cls in _ACTIVATIONS),
+        f"pass policy_kwargs=dict(activation_fn=...) with one of torch.nn's {', '.join(activations.class_names())}",
     )
-    assert cls is not None
-    function, names = _ACTIVATIONS[cls]
-    if isinstance(module, nn.GELU) and module.approximate == "tanh":
-        function = "GELU_TANH"
-    constants = tuple(getattr(module, name) for name in names)
+    assert activation is not None
+    function = activation.function
     _require(
-        all(isinstance(value, (int, float)) and math.isfinite(value) for value in constants)
-        and (function != "SOFTPLUS" or constants[0] > 0),
+        activation.is_valid,
         f"the activation function is {module}",
-        f"pass finite numbers as {' and '.join(names)}" + (", beta above zero" if function == "SOFTPLUS" else ""),
+        f"pass finite numbers as {' and '.join(function.constants)}"
+        + "".join(f", {name} above zero" for name in function.positive),
     )
-    return Activation(function, constants)
+    return activation.for_kernel()
 
 
 def kernel_spec(model: SAC, batch_size: int, use_blas: bool = False) -> KernelSpec:
@@ -407,7 +388,7 @@ ARGUMENTS = (
     Argument("net_arch", "a list or a dictionary of `pi` and `qf`, of any depth, with none too"),
     Argument(
         "activation_fn",
-        ", ".join(f"`{cls.__name__}`" for cls in _ACTIVATIONS) + " and subclasses with other constants",
+        ", ".join(f"`{name}`" for name in activations.class_names()) + " and subclasses with other constants",
         torch="all others",
         require=_require_known_activation,
     ),

@@ -16,7 +16,7 @@ SANITIZED = ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
 
 SPECS = {
     "odd sizes": KernelSpec(5, 3, (17, 33), (31, 18), n_critics=2, batch_size=21, observation_type="float64"),
-    "activation": KernelSpec(3, 2, (17,), (16, 5), batch_size=21, activation=Activation("SILU")),
+    "activation": KernelSpec(3, 2, (17,), (16, 5), batch_size=21, activation=Activation("Silu")),
     "no hidden layers": KernelSpec(2, 9, (), (), n_critics=3, batch_size=1, scalar_type="float64"),
     "state-dependent noise": KernelSpec(7, 2, (35,), (19,), n_critics=2, batch_size=40, use_sde=True),
     "images without hidden layers": KernelSpec(

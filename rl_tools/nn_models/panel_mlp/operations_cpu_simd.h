@@ -22,20 +22,17 @@ namespace rl_tools::nn_models::panel_mlp {
 
     // The part of a layer's activation function that is applied in registers, and whether there is another.
     template <std::size_t LAYER, typename SPEC>
-    constexpr torch_activation::Function FUSED_ACTIVATION =
-        !SPEC::is_head(LAYER) && SPEC::ACTIVATION::FUNCTION == torch_activation::Function::RELU
-            ? torch_activation::Function::RELU
-            : torch_activation::Function::IDENTITY;
+    using FusedActivation = torch_activation::Fused<
+        std::conditional_t<SPEC::is_head(LAYER), torch_activation::Identity, typename SPEC::ACTIVATION>>;
     template <std::size_t LAYER, typename SPEC>
-    constexpr bool HAS_ACTIVATION_PASS =
-        !SPEC::is_head(LAYER) && !torch_activation::is_differentiated_by_value(SPEC::ACTIVATION::FUNCTION);
+    constexpr bool HAS_ACTIVATION_PASS = !SPEC::is_head(LAYER) && SPEC::ACTIVATION::KEEPS_DERIVATIVE;
 
     template <std::size_t LAYER, bool KEEP_DERIVATIVES, typename DEVICE, typename SPEC, std::size_t N_PANELS>
     void forward_layer(DEVICE& device, const Parameters<SPEC>& parameters, Activations<SPEC, N_PANELS>& activations,
                        std::size_t p) {
         constexpr std::size_t OUT = SPEC::output_dim(LAYER), SIZE = SPEC::SIZE;
         auto* output = activations.template layer_output<LAYER>(p);
-        dense::forward<SPEC::input_dim(LAYER), OUT, SIZE, FUSED_ACTIVATION<LAYER, SPEC>>(
+        dense::forward<SPEC::input_dim(LAYER), OUT, SIZE, FusedActivation<LAYER, SPEC>>(
             device, parameters.layers[LAYER].weights.value, parameters.layers[LAYER].biases.value,
             activations.template layer_input<LAYER>(p), output);
         if constexpr (HAS_ACTIVATION_PASS<LAYER, SPEC> && KEEP_DERIVATIVES) {
@@ -70,7 +67,7 @@ namespace rl_tools::nn_models::panel_mlp {
     void forward_sample_layer(const Parameters<SPEC>& parameters, Activations<SPEC, 1>& activations) {
         constexpr std::size_t OUT = SPEC::output_dim(LAYER);
         auto* output = activations.template layer_output<LAYER>(0);
-        dense::forward_sample<SPEC::input_dim(LAYER), OUT, FUSED_ACTIVATION<LAYER, SPEC>>(
+        dense::forward_sample<SPEC::input_dim(LAYER), OUT, FusedActivation<LAYER, SPEC>>(
             parameters.layers[LAYER].weights.value, parameters.layers[LAYER].biases.value,
             activations.template layer_input<LAYER>(0), output);
         if constexpr (HAS_ACTIVATION_PASS<LAYER, SPEC>) {
@@ -118,7 +115,7 @@ namespace rl_tools::nn_models::panel_mlp {
 
     // d_x of a hidden layer or of all heads at once: their gradients lie one behind the other, as do their rows of W^T.
     // `below` is what made x, as the backward pass knows it.
-    template <std::size_t LAYER, torch_activation::Function F_BELOW, typename DEVICE_SPEC, typename SPEC, typename T,
+    template <std::size_t LAYER, typename F_BELOW, typename DEVICE_SPEC, typename SPEC, typename T,
               typename OTHER_GRADIENT>
     void backward_input(devices::CPU_SIMD<DEVICE_SPEC>&, const Parameters<SPEC>&, TransposedWeights<SPEC>& transposed,
                         const T* d_y, const T* below, T* d_x, OTHER_GRADIENT other_gradient) {
@@ -129,7 +126,7 @@ namespace rl_tools::nn_models::panel_mlp {
     }
 
     // The same with a BLAS, which reads W itself.
-    template <std::size_t LAYER, torch_activation::Function F_BELOW, typename DEVICE_SPEC, typename SPEC, typename T,
+    template <std::size_t LAYER, typename F_BELOW, typename DEVICE_SPEC, typename SPEC, typename T,
               typename OTHER_GRADIENT>
     void backward_input(devices::CPU_SIMD_BLAS<DEVICE_SPEC>& device, const Parameters<SPEC>& parameters,
                         TransposedWeights<SPEC>&, const T* d_y, [[maybe_unused]] const T* below, T* d_x,
@@ -149,7 +146,7 @@ namespace rl_tools::nn_models::panel_mlp {
             dense::backward_input<IN, N_COLUMNS, OUT, SIZE>(device, parameters.layers[LAYER + i].weights.value + FIRST,
                                                             d_y + i * OUT * SIZE, T(HAS_OTHER_GRADIENT || i > 0), d_x);
         }
-        if constexpr (F_BELOW != torch_activation::Function::IDENTITY) {
+        if constexpr (!std::is_same_v<F_BELOW, torch_activation::Identity>) {
             dense::backward_activation<F_BELOW>(below, d_x, N_COLUMNS * SIZE);
         }
     }
@@ -169,12 +166,12 @@ namespace rl_tools::nn_models::panel_mlp {
             const typename SPEC::T* below;
             if constexpr (READS_INPUT) {
                 below = activations.template layer_input<LAYER>(p);
-                backward_input<LAYER, torch_activation::Function::IDENTITY>(device, parameters, transposed, d_y, below,
-                                                                            d_x, other_gradient);
+                backward_input<LAYER, torch_activation::Identity>(device, parameters, transposed, d_y, below, d_x,
+                                                                  other_gradient);
             } else {
                 below = activations.template layer_derivative<LAYER - 1>(p);
-                backward_input<LAYER, SPEC::ACTIVATION::FUNCTION>(device, parameters, transposed, d_y, below, d_x,
-                                                                  other_gradient);
+                backward_input<LAYER, typename SPEC::ACTIVATION>(device, parameters, transposed, d_y, below, d_x,
+                                                                 other_gradient);
             }
         }
         if constexpr (!READS_INPUT) {

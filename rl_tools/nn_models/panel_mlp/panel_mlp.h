@@ -7,7 +7,6 @@
 
 #include <rl_tools/containers/panel/panel.h>
 #include <rl_tools/nn/optimizers/torch_adam/torch_adam.h>
-#include <rl_tools/nn/torch_activation/torch_activation.h>
 
 namespace rl_tools::nn_models::panel_mlp {
     // Weights of the largest hidden layer.
@@ -135,8 +134,7 @@ namespace rl_tools::nn_models::panel_mlp {
     struct Activations : Layers<T_SPEC, T_N_PANELS> {
         using SPEC = T_SPEC;
         using T = typename SPEC::T;
-        static constexpr bool HAS_DERIVATIVES =
-            SPEC::N_HIDDEN > 0 && !nn::torch_activation::is_differentiated_by_value(SPEC::ACTIVATION::FUNCTION);
+        static constexpr bool HAS_DERIVATIVES = SPEC::N_HIDDEN > 0 && SPEC::ACTIVATION::KEEPS_DERIVATIVE;
         static constexpr std::size_t SIZE = SPEC::SIZE;
 
         alignas(panel::ALIGNMENT) T derivative_panels[HAS_DERIVATIVES ? T_N_PANELS * SPEC::HIDDEN_SUM * SIZE : 1];

@@ -106,29 +106,6 @@ namespace rl_tools::utils::simd {
 #endif
     }
 
-    // max(x, 0); NaN stays NaN, as in torch.
-    template <typename T>
-    inline Vector<T> relu(const Vector<T>& x) {
-#ifdef RL_TOOLS_VECTOR_TYPES
-        const Vector<T> zero = {};
-        return x < zero ? zero : x;
-#else
-        return elementwise(x, x, [](T a, T) { return a < 0 ? T{0} : a; });
-#endif
-    }
-
-    // The gradient that passes a ReLU whose output was `y`: none where y = 0, all of it where y is NaN, as in
-    // torch.
-    template <typename T>
-    inline Vector<T> relu_gradient(const Vector<T>& y, const Vector<T>& d_y) {
-#ifdef RL_TOOLS_VECTOR_TYPES
-        const Vector<T> zero = {};
-        return y <= zero ? zero : d_y;
-#else
-        return elementwise(y, d_y, [](T a, T b) { return a <= 0 ? T{0} : b; });
-#endif
-    }
-
     // Adds the lanes in a fixed order, so that the bits do not depend on the optimiser's choice of shuffles.
     template <typename T>
     inline T sum(const Vector<T>& vector) {

@@ -1,6 +1,6 @@
 #pragma once
-// A dense layer y = f(W x + b) on one panel, and its gradients. W is torch's: [OUT][IN], row-major. f is ReLU or the
-// identity; any other function is applied to a finished layer.
+// A dense layer y = f(W x + b) on one panel, and its gradients. W is torch's: [OUT][IN], row-major. f is a
+// function that works in registers; any other is applied to a finished layer.
 
 #include <rl_tools/containers/panel/operations_cpu_simd.h>
 #include <rl_tools/containers/panel/transpose.h>
@@ -9,28 +9,22 @@
 
 namespace rl_tools::nn::layers::panel_dense {
     using panel::Line;
-    using torch_activation::Function;
+    using torch_activation::Identity;
 
-    template <Function F, typename T>
+    // y = f(x)
+    template <typename F, typename T>
     RL_TOOLS_INLINE Line<T> activation(Line<T> line) {
-        static_assert(F == Function::RELU || F == Function::IDENTITY);
-        if constexpr (F == Function::RELU) {
-            for (auto& vector : line.vectors) {
-                vector = utils::simd::relu<T>(vector);
-            }
+        for (auto& vector : line.vectors) {
+            vector = F::value(vector);
         }
         return line;
     }
 
-    // d_y through the function that made y: by way of y itself for ReLU, of the function's derivative for others.
-    template <Function F, typename T>
+    // d_x = d_y f'(x), by way of what the backward pass knows of f: its value or its derivative.
+    template <typename F, typename T>
     RL_TOOLS_INLINE Line<T> activation_gradient(const Line<T>& y_or_derivative, Line<T> d_y) {
         for (std::size_t v = 0; v < panel::VECTORS<T>; v++) {
-            if constexpr (F == Function::RELU) {
-                d_y.vectors[v] = utils::simd::relu_gradient<T>(y_or_derivative.vectors[v], d_y.vectors[v]);
-            } else {
-                d_y.vectors[v] = d_y.vectors[v] * y_or_derivative.vectors[v];
-            }
+            d_y.vectors[v] = F::gradient(y_or_derivative.vectors[v], d_y.vectors[v]);
         }
         return d_y;
     }
@@ -45,7 +39,7 @@ namespace rl_tools::nn::layers::panel_dense {
     }
 
     // y[OUT][:] = f(W[OUT][IN] x[IN][:] + b[OUT])
-    template <std::size_t IN, std::size_t OUT, std::size_t SIZE, Function F, typename DEVICE_SPEC, typename T>
+    template <std::size_t IN, std::size_t OUT, std::size_t SIZE, typename F, typename DEVICE_SPEC, typename T>
     RL_TOOLS_NOINLINE void forward(devices::CPU_SIMD<DEVICE_SPEC>&, const T* weights, const T* biases, const T* x,
                                    T* y) {
         panel::multiply_panel<T, OUT, IN, IN, SIZE>(
@@ -56,7 +50,7 @@ namespace rl_tools::nn::layers::panel_dense {
     }
 
     // W[ROWS][IN] x[IN] + b[ROWS], the sums of several rows at a time so that none waits for itself.
-    template <std::size_t IN, std::size_t ROWS, Function F, typename T>
+    template <std::size_t IN, std::size_t ROWS, typename F, typename T>
     RL_TOOLS_INLINE void forward_sample_rows(const T* weights, const T* biases, const T* x, T* y) {
         constexpr std::size_t LANES = utils::simd::LANES<T>;
         constexpr std::size_t N_VECTORISED = IN / LANES * LANES;
@@ -72,12 +66,12 @@ namespace rl_tools::nn::layers::panel_dense {
             for (std::size_t k = N_VECTORISED; k < IN; k++) {
                 sum += weights[row * IN + k] * x[k];
             }
-            y[row] = F == Function::RELU && sum < 0 ? T{0} : sum;
+            y[row] = F::value(sum);
         }
     }
 
     // y[OUT] = f(W[OUT][IN] x[IN] + b[OUT]) for a single sample.
-    template <std::size_t IN, std::size_t OUT, Function F, typename T>
+    template <std::size_t IN, std::size_t OUT, typename F, typename T>
     RL_TOOLS_NOINLINE void forward_sample(const T* weights, const T* biases, const T* x, T* y) {
         constexpr std::size_t ROWS = 4;
         constexpr std::size_t REST = OUT % ROWS;
@@ -92,14 +86,14 @@ namespace rl_tools::nn::layers::panel_dense {
 
     // d_x[IN][:] = W^T[IN][OUT] d_y[OUT][:] + other_gradient(IN), through the function that made x: by way of x itself
     // for ReLU, of the function's derivatives for others. `TRANSPOSED_DIM` elements lie between two rows of W^T.
-    template <std::size_t IN, std::size_t OUT, std::size_t TRANSPOSED_DIM, std::size_t SIZE, Function F_BELOW,
+    template <std::size_t IN, std::size_t OUT, std::size_t TRANSPOSED_DIM, std::size_t SIZE, typename F_BELOW,
               typename T, typename OTHER_GRADIENT>
     RL_TOOLS_NOINLINE void backward_input(const T* transposed_weights, const T* d_y, const T* x_or_derivative, T* d_x,
                                           OTHER_GRADIENT other_gradient) {
         panel::multiply_panel<T, IN, OUT, TRANSPOSED_DIM, SIZE>(
             transposed_weights, d_y, other_gradient,
             [x_or_derivative, d_x](std::size_t row, std::size_t lane, Line<T> line) {
-                if constexpr (F_BELOW != Function::IDENTITY) {
+                if constexpr (!std::is_same_v<F_BELOW, Identity>) {
                     const Line<T> below = panel::load_line(x_or_derivative + row * SIZE + lane);
                     line = activation_gradient<F_BELOW>(below, line);
                 }

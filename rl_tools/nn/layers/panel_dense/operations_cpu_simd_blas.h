@@ -8,7 +8,7 @@ namespace rl_tools::nn::layers::panel_dense {
     namespace blas = utils::blas;
 
     // y[OUT][:] = f(W[OUT][IN] x[IN][:] + b[OUT])
-    template <std::size_t IN, std::size_t OUT, std::size_t SIZE, Function F, typename DEVICE_SPEC, typename T>
+    template <std::size_t IN, std::size_t OUT, std::size_t SIZE, typename F, typename DEVICE_SPEC, typename T>
     RL_TOOLS_NOINLINE void forward(devices::CPU_SIMD_BLAS<DEVICE_SPEC>& device, const T* weights, const T* biases,
                                    const T* x, T* y) {
         blas::gemm<OUT, SIZE, IN>(device.blas, blas::NO_TRANSPOSE, weights, IN, blas::NO_TRANSPOSE, x, SIZE, T(0), y,
@@ -34,7 +34,7 @@ namespace rl_tools::nn::layers::panel_dense {
     }
 
     // Passes the gradients of `n` numbers through the function that made them.
-    template <Function F, typename T>
+    template <typename F, typename T>
     RL_TOOLS_NOINLINE void backward_activation(const T* y_or_derivative, T* d_y, std::size_t n) {
         for (std::size_t i = 0; i < n; i += panel::SIZE<T>) {
             const Line<T> line = panel::load_line(d_y + i);

@@ -82,8 +82,8 @@ namespace rl_tools::rl::algorithms::sb3_sac::distributions {
             scratch.squares[i] = latent[i] * latent[i];
         }
         T* variance = policy.standard_deviation;
-        dense::forward<LATENT_DIM, ACTION_DIM, SIZE, dense::Function::IDENTITY>(
-            device, matrix.variances, matrix.variance_biases, scratch.squares, variance);
+        dense::forward<LATENT_DIM, ACTION_DIM, SIZE, dense::Identity>(device, matrix.variances, matrix.variance_biases,
+                                                                      scratch.squares, variance);
         for (std::size_t lane = 0; lane < SIZE; lane++) {
             policy.log_probability[lane] = 0;
         }
