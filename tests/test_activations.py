@@ -46,8 +46,8 @@ def test_value_and_gradient_equal_torchs(name: str, tmp_path: Path) -> None:
     argument = th.tensor(x, requires_grad=True)
     expected = module(argument)
     expected.sum().backward()
-    np.testing.assert_allclose(value, expected.detach().numpy(), rtol=1e-14, atol=1e-15)
-    np.testing.assert_allclose(gradient, argument.grad.numpy(), rtol=1e-14, atol=1e-15)
+    np.testing.assert_allclose(value, expected.detach().numpy(), rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(gradient, argument.grad.numpy(), rtol=1e-14, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", CASES)

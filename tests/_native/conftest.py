@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-INCLUDED = ("nn/torch_activation/torch_activation.h", "utils/simd/math.h", "utils/simd/vector.h")
+INCLUDED = (
+    "nn/torch_activation/torch_activation.h",
+    "utils/simd/math.h",
+    "utils/simd/vector.h",
+    "devices/tuning.h",
+)
 """What the header of a spec includes, in our ``rl_tools/``."""
 
 KERNEL = """\

@@ -69,14 +69,6 @@ def test_environment_under_address_and_undefined_behaviour_sanitizers(folder, tm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["several panels", "activation"])
-def test_kernel_without_vector_types(name, tmp_path):
-    """What compilers other than GCC and Clang get."""
-    (tmp_path / "kernel_spec.h").write_text(SPECS[name].header())
-    compile_and_run("sac_test.cpp", tmp_path, "-DRL_TOOLS_DISABLE_VECTOR_TYPES")
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["several panels", "BLAS"])
 def test_kernel_under_thread_sanitizer(name, tmp_path):
     (tmp_path / "kernel_spec.h").write_text(SPECS[name].header())

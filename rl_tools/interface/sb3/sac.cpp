@@ -60,7 +60,7 @@ struct Kernel {
     DEVICE device;
     sac::ActorCritic<SPEC> networks{};
     sac::ActionSpace<SPEC::ACTION_DIM> action_space{};
-    rlt::nn_models::panel_mlp::Activations<SPEC::ACTOR, 1> acting{};
+    rlt::nn_models::panel_mlp::ForwardValues<SPEC::ACTOR, 1> acting{};
     std::unique_ptr<sac::Workspace<SPEC>> workspace;
     std::unique_ptr<sac::Scratch<SPEC>[]> scratch;
 };

@@ -46,7 +46,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     template <typename DEVICE, typename SPEC>
     void sample_noise_matrix(DEVICE& device, const ActorCritic<SPEC>& networks, const philox::Engine& engine,
                              Workspace<SPEC>& workspace) {
-        constexpr std::size_t BLOCK = 16;
+        constexpr std::size_t BLOCK = devices::tuning::NOISE_MATRIX_ROWS_PER_TASK;
         device.thread_pool.parallel_for(panel::n_blocks(SPEC::LATENT_DIM, BLOCK), [&](std::uint32_t task, unsigned) {
             const std::size_t first = task * BLOCK;
             const std::size_t end = first + BLOCK < SPEC::LATENT_DIM ? first + BLOCK : SPEC::LATENT_DIM;
@@ -60,7 +60,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     // Draws actions for the observations of panel `p`, whose actor has been computed.
     template <typename DEVICE, typename SPEC, std::size_t N_PANELS>
     void sample_action(DEVICE& device, const ActorCritic<SPEC>& networks, const Workspace<SPEC>& workspace,
-                       nn_models::panel_mlp::Activations<typename SPEC::ACTOR, N_PANELS>& actor, std::size_t p,
+                       nn_models::panel_mlp::ForwardValues<typename SPEC::ACTOR, N_PANELS>& actor, std::size_t p,
                        typename SPEC::Distribution& policy, [[maybe_unused]] Scratch<SPEC>& scratch) {
         if constexpr (SPEC::USE_SDE) {
             distributions::sample_action(device, networks.state_dependent_noise, workspace.noise_matrix,
@@ -332,18 +332,22 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                         Workspace<SPEC>& workspace, Scratch<SPEC>* scratch) {
         using T = typename SPEC::T;
         constexpr std::size_t N_TASKS = nn_models::panel_mlp::n_update_tasks<typename SPEC::CRITIC>();
-        nn_models::panel_mlp::UpdateRule<T> rules[SPEC::N_CRITICS];
+        nn_models::panel_mlp::Update<typename SPEC::CRITIC, SPEC::N_PANELS> updates[SPEC::N_CRITICS];
         for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
             const double n_steps = *networks.critics[i].layers[0].weights.step;
-            rules[i] = {adam::next_step<T>(parameters.critic_optimizer, n_steps), true, polyak,
-                        static_cast<T>(parameters.tau), static_cast<T>(1 - parameters.tau)};
+            updates[i] = {&networks.critics[i],
+                          &networks.target_critics[i],
+                          &workspace.critics[i],
+                          &workspace.critics_transposed_inputs[i],
+                          &workspace.critic_gradients[i],
+                          &workspace.critics_transposed_weights[i],
+                          adam::next_step<T>(parameters.critic_optimizer, n_steps),
+                          {polyak, true},
+                          static_cast<T>(parameters.tau),
+                          static_cast<T>(1 - parameters.tau)};
         }
         device.thread_pool.parallel_for(SPEC::N_CRITICS * N_TASKS, [&](std::uint32_t task, unsigned thread) {
-            const std::size_t i = task / N_TASKS;
-            update(device, rules[i], networks.critics[i], &networks.target_critics[i],
-                   workspace.critics_transposed_weights[i], workspace.critics[i],
-                   workspace.critics_transposed_inputs[i], workspace.critic_gradients[i], scratch[thread].critic_update,
-                   task % N_TASKS);
+            update(device, updates[task / N_TASKS], scratch[thread].critic_update, task % N_TASKS);
         });
         for (auto& critic : networks.critics) {
             count_step(critic);
@@ -357,22 +361,29 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         constexpr std::size_t N_TASKS = nn_models::panel_mlp::n_update_tasks<typename SPEC::ACTOR>();
         constexpr std::size_t N_NOISE_TASKS = SPEC::USE_SDE ? 1 : 0;
         const double n_steps = *networks.actor.layers[0].weights.step;
-        const nn_models::panel_mlp::UpdateRule<T> rule = {adam::next_step<T>(parameters.actor_optimizer, n_steps),
-                                                          !is_last, false, T(0), T(0)};
+        const nn_models::panel_mlp::Update<typename SPEC::ACTOR, SPEC::N_PANELS> actor_update = {
+            &networks.actor,
+            nullptr,
+            &workspace.actor,
+            &workspace.actor_transposed_inputs,
+            &workspace.actor_gradients,
+            &workspace.actor_transposed_weights,
+            adam::next_step<T>(parameters.actor_optimizer, n_steps),
+            {false, !is_last},
+            T(0),
+            T(0)};
         device.thread_pool.parallel_for(N_NOISE_TASKS + N_TASKS, [&](std::uint32_t task, unsigned thread) {
             if constexpr (SPEC::USE_SDE) {
                 if (task == 0) {
                     distributions::update_log_std<SPEC::N_PANELS>(
-                        rule.step, networks.state_dependent_noise, workspace.noise_matrix,
+                        actor_update.step, networks.state_dependent_noise, workspace.noise_matrix,
                         workspace.actor.template layer_input<SPEC::ACTOR::N_HIDDEN>(0),
                         workspace.actor_gradients.output(0), workspace.d_variance,
                         scratch[thread].state_dependent_noise);
                     return;
                 }
             }
-            update(device, rule, networks.actor, decltype(&networks.actor){nullptr}, workspace.actor_transposed_weights,
-                   workspace.actor, workspace.actor_transposed_inputs, workspace.actor_gradients,
-                   scratch[thread].actor_update, task - N_NOISE_TASKS);
+            update(device, actor_update, scratch[thread].actor_update, task - N_NOISE_TASKS);
         });
         count_step(networks.actor);
         if constexpr (SPEC::USE_SDE) {
@@ -386,9 +397,9 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         PhaseTimer timer(workspace.phase_seconds);
         device.thread_pool.parallel_for(SPEC::N_CRITICS + 1, [&](std::uint32_t task, unsigned) {
             if (task < SPEC::N_CRITICS) {
-                transpose(device, networks.critics[task], workspace.critics_transposed_weights[task]);
+                refresh_transposed_weights(device, networks.critics[task], workspace.critics_transposed_weights[task]);
             } else {
-                transpose(device, networks.actor, workspace.actor_transposed_weights);
+                refresh_transposed_weights(device, networks.actor, workspace.actor_transposed_weights);
             }
         });
         timer.end(Phase::TRANSPOSE_WEIGHTS);
@@ -440,7 +451,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     // What noise adds to the mean of the actions for observation `i`, whose actor has been computed.
     template <typename DEVICE, typename SPEC>
     void sample_noise(DEVICE& device, const ActionNoise<typename SPEC::T>& noise, std::size_t i,
-                      nn_models::panel_mlp::Activations<typename SPEC::ACTOR, 1>& actor,
+                      nn_models::panel_mlp::ForwardValues<typename SPEC::ACTOR, 1>& actor,
                       typename SPEC::T (&target)[SPEC::ACTION_DIM]) {
         using T = typename SPEC::T;
         constexpr std::size_t ACTION_DIM = SPEC::ACTION_DIM;
@@ -476,7 +487,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
     RL_TOOLS_OPAQUE bool act(DEVICE& device, const ActorCritic<SPEC>& networks,
                              const ActionSpace<SPEC::ACTION_DIM>& action_space, const float* observations,
                              std::size_t n, const ActionNoise<typename SPEC::T>& noise,
-                             nn_models::panel_mlp::Activations<typename SPEC::ACTOR, 1>& actor, float* scaled_actions,
+                             nn_models::panel_mlp::ForwardValues<typename SPEC::ACTOR, 1>& actor, float* scaled_actions,
                              float* actions) {
         using T = typename SPEC::T;
         const T* mean = actor.template layer_output<SPEC::ACTOR::N_HIDDEN>(0);
@@ -485,7 +496,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             for (std::size_t j = 0; j < SPEC::OBSERVATION_DIM; j++) {
                 actor.input(0)[j] = static_cast<T>(*observations++ / static_cast<float>(SPEC::OBSERVATION_DIVISOR));
             }
-            forward_sample(device, networks.actor, actor);
+            forward_single(device, networks.actor, actor);
             T action_noise[SPEC::ACTION_DIM] = {};
             sample_noise<DEVICE, SPEC>(device, noise, i, actor, action_noise);
             for (std::size_t j = 0; j < SPEC::ACTION_DIM; j++) {

@@ -28,7 +28,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             std::max(nn_models::panel_mlp::largest_layer(OBSERVATION_DIM, T_ACTOR_LAYERS{}),
                      nn_models::panel_mlp::largest_layer(OBSERVATION_DIM + ACTION_DIM, T_CRITIC_LAYERS{}));
         using PANEL = typename T_DEVICE::template PANEL<T, BATCH_SIZE, LARGEST_LAYER>;
-        static constexpr std::size_t SIZE = PANEL::SIZE;
+        static constexpr std::size_t SIZE = PANEL::LANES;
         static constexpr std::size_t N_PANELS = panel::n_blocks(BATCH_SIZE, SIZE);
         static_assert(OBSERVATION_DIM > 0 && ACTION_DIM > 0 && N_CRITICS > 0 && BATCH_SIZE > 0);
 
@@ -89,8 +89,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                                                                               T_SPEC::ACTION_DIM, T_SPEC::SIZE>;
         union {
             struct {
-                nn_models::panel_mlp::Activations<ACTOR, 1> actor;
-                nn_models::panel_mlp::Activations<CRITIC, 1> critic;
+                nn_models::panel_mlp::ForwardValues<ACTOR, 1> actor;
+                nn_models::panel_mlp::ForwardValues<CRITIC, 1> critic;
                 nn_models::panel_mlp::Gradients<CRITIC, 1> critic_gradients;
                 typename T_SPEC::Distribution policy;
             } evaluation;
@@ -106,7 +106,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         using SPEC = T_SPEC;
         using T = typename SPEC::T;
         template <typename NETWORK>
-        using Activations = nn_models::panel_mlp::Activations<NETWORK, SPEC::N_PANELS>;
+        using Activations = nn_models::panel_mlp::ForwardValues<NETWORK, SPEC::N_PANELS>;
         template <typename NETWORK>
         using Gradients = nn_models::panel_mlp::Gradients<NETWORK, SPEC::N_PANELS>;
         template <typename NETWORK>
