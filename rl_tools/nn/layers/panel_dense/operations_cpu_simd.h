@@ -95,8 +95,7 @@ namespace rl_tools::nn::layers::panel_dense {
     RL_TOOLS_NOINLINE void backward_input(const T* transposed_weights, const T* d_y, const T* x_or_derivative, T* d_x,
                                           EXTRA_GRADIENT extra_gradient) {
         panel::multiply_panel<T, IN, OUT, LD, PANEL_LANES>(
-            transposed_weights, d_y, extra_gradient,
-            [x_or_derivative, d_x](std::size_t row, std::size_t lane, Line<T> line) {
+            transposed_weights, d_y, extra_gradient, [=](std::size_t row, std::size_t lane, Line<T> line) {
                 if constexpr (!std::is_same_v<F_BELOW, Identity>) {
                     const Line<T> below = panel::load_line(x_or_derivative + row * PANEL_LANES + lane);
                     line = activation_gradient<F_BELOW>(below, line);
