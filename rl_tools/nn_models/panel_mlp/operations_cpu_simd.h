@@ -282,6 +282,14 @@ namespace rl_tools::nn_models::panel_mlp {
         bool keep_transposes;  // whether W^T is read again before `refresh_transposed_weights`
     };
 
+    template <typename T>
+    struct UpdateRule {
+        adam::Step<T> step;
+        StepFlags flags;
+        T tau;
+        T one_minus_tau;
+    };
+
     // Everything that one network's update reads and writes; shared by its tasks.
     template <typename T_SPEC, std::size_t T_N_PANELS>
     struct Update {
@@ -294,10 +302,7 @@ namespace rl_tools::nn_models::panel_mlp {
         TransposedInputs<SPEC, N_PANELS>* transposed_inputs;
         Gradients<SPEC, N_PANELS>* gradients;
         TransposedWeights<SPEC>* transposed_weights;
-        adam::Step<T> step;
-        StepFlags flags;
-        T tau;
-        T one_minus_tau;
+        UpdateRule<T> rule;
     };
 
     // An update is split into tasks of PANEL_LANES rows of one hidden layer each, or of one trained head. Rows rather
@@ -337,12 +342,15 @@ namespace rl_tools::nn_models::panel_mlp {
     }
 
     // p <- Adam(p, gradient), target <- (1 - tau) target + tau p, for elements [offset, offset + n) of one parameter.
-    template <typename UPDATE, typename T>
-    void step_parameter(const UPDATE& update, const T* gradients, const adam::Parameter<T>& parameter,
+    //
+    // A template over T alone, so that all layers and networks share it: with copies inlined into each, g++ contracted
+    // other pairs of products and sums in some of them, and last bits differed.
+    template <typename T>
+    void step_parameter(const UpdateRule<T>& rule, const T* gradients, const adam::Parameter<T>& parameter,
                         const adam::Parameter<T>* target, std::size_t offset, std::size_t n) {
-        adam::update(update.step, gradients, parameter, offset, n);
-        if (update.flags.update_targets) {
-            adam::polyak(update.tau, update.one_minus_tau, parameter.value + offset, target->value + offset, n);
+        adam::update(rule.step, gradients, parameter, offset, n);
+        if (rule.flags.update_targets) {
+            adam::polyak(rule.tau, rule.one_minus_tau, parameter.value + offset, target->value + offset, n);
         }
     }
 
@@ -371,10 +379,10 @@ namespace rl_tools::nn_models::panel_mlp {
             weight_gradient<LAYER, ROWS>(device, update, d_y, scratch.weights);
         }
         dense::bias_gradient<ROWS, D_Y_DIM, N_PANELS, LANES>(d_y, scratch.biases);
-        step_parameter(update, scratch.weights, layer.weights, target ? &target->weights : nullptr, first_row * IN,
+        step_parameter(update.rule, scratch.weights, layer.weights, target ? &target->weights : nullptr, first_row * IN,
                        ROWS * IN);
-        step_parameter(update, scratch.biases, layer.biases, target ? &target->biases : nullptr, first_row, ROWS);
-        if (update.flags.keep_transposes) {
+        step_parameter(update.rule, scratch.biases, layer.biases, target ? &target->biases : nullptr, first_row, ROWS);
+        if (update.rule.flags.keep_transposes) {
             transpose_layer<LAYER>(*update.parameters, *update.transposed_weights, first_row, first_row + ROWS);
         }
     }

@@ -341,10 +341,10 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                           &workspace.critics_transposed_inputs[i],
                           &workspace.critic_gradients[i],
                           &workspace.critics_transposed_weights[i],
-                          adam::next_step<T>(parameters.critic_optimizer, n_steps),
-                          {polyak, true},
-                          static_cast<T>(parameters.tau),
-                          static_cast<T>(1 - parameters.tau)};
+                          {adam::next_step<T>(parameters.critic_optimizer, n_steps),
+                           {polyak, true},
+                           static_cast<T>(parameters.tau),
+                           static_cast<T>(1 - parameters.tau)}};
         }
         device.thread_pool.parallel_for(SPEC::N_CRITICS * N_TASKS, [&](std::uint32_t task, unsigned thread) {
             update(device, updates[task / N_TASKS], scratch[thread].critic_update, task % N_TASKS);
@@ -368,15 +368,12 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             &workspace.actor_transposed_inputs,
             &workspace.actor_gradients,
             &workspace.actor_transposed_weights,
-            adam::next_step<T>(parameters.actor_optimizer, n_steps),
-            {false, !is_last},
-            T(0),
-            T(0)};
+            {adam::next_step<T>(parameters.actor_optimizer, n_steps), {false, !is_last}, T(0), T(0)}};
         device.thread_pool.parallel_for(N_NOISE_TASKS + N_TASKS, [&](std::uint32_t task, unsigned thread) {
             if constexpr (SPEC::USE_SDE) {
                 if (task == 0) {
                     distributions::update_log_std<SPEC::N_PANELS>(
-                        actor_update.step, networks.state_dependent_noise, workspace.noise_matrix,
+                        actor_update.rule.step, networks.state_dependent_noise, workspace.noise_matrix,
                         workspace.actor.template layer_input<SPEC::ACTOR::N_HIDDEN>(0),
                         workspace.actor_gradients.output(0), workspace.d_variance,
                         scratch[thread].state_dependent_noise);
