@@ -15,8 +15,9 @@ from stable_baselines3.common.preprocessing import get_action_dim
 
 from sb3_tinyrl import contract
 from sb3_tinyrl._native.abi.specs import KernelSpec
+from sb3_tinyrl.activations import class_names
 from sb3_tinyrl.contract import data, policy, training
-from sb3_tinyrl.networks import ActorNetwork, Networks, activation, activation_names, actor_network, hidden_widths
+from sb3_tinyrl.networks import ActorNetwork, Networks, activation, actor_network, hidden_widths
 from sb3_tinyrl.observations import is_scaled_image
 
 
@@ -141,7 +142,7 @@ ARGUMENTS = (
     Argument("net_arch", "a list or a dictionary of `pi` and `qf`, of any depth, with none too"),
     Argument(
         "activation_fn",
-        ", ".join(f"`{name}`" for name in activation_names()) + " and subclasses with other constants",
+        ", ".join(f"`{name}`" for name in class_names()) + " and subclasses with other constants",
         torch="all others",
         require=policy.require_known_activation,
     ),

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sb3_tinyrl._native.abi.kernel import Kernel
 from sb3_tinyrl._native.abi import structs
+from sb3_tinyrl._native.abi.kernel import Kernel
 from sb3_tinyrl._native.abi.structs import (
     EpisodeStatistics,
     ExplorationMatrices,

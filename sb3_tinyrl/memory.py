@@ -25,9 +25,9 @@ from torch.utils.hooks import RemovableHandle
 
 from sb3_tinyrl import contract
 from sb3_tinyrl._native.abi.kernel import MAX_STEPS, Kernel
+from sb3_tinyrl._native.abi.specs import KernelSpec
 from sb3_tinyrl._native.abi.structs import ExplorationMatrices, Parameter, ReplayBufferView, StateDependentNoise
 from sb3_tinyrl._native.errors import UnsupportedByKernelError
-from sb3_tinyrl._native.abi.specs import KernelSpec
 from sb3_tinyrl.contract import data, methods, training
 from sb3_tinyrl.contract.training import MOMENTS
 from sb3_tinyrl.networks import ActorNetwork, Networks, actor_network, tensors

@@ -11,25 +11,13 @@ from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import nn
 
-from sb3_tinyrl._native.errors import UnsupportedByKernelError
+from sb3_tinyrl import activations
 from sb3_tinyrl._native.abi.specs import Activation
+from sb3_tinyrl._native.errors import UnsupportedByKernelError
 
 _require = UnsupportedByKernelError.unless
 
 _STANDARD_POLICY = "use the networks of SB3's MlpPolicy as net_arch and activation_fn make them"
-
-#: Activation functions of the kernel, by torch's class: the kernel's name and the attributes that are its constants.
-_ACTIVATIONS: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {
-    nn.Identity: ("IDENTITY", ()),
-    nn.ReLU: ("RELU", ()),
-    nn.Tanh: ("TANH", ()),
-    nn.ELU: ("ELU", ("alpha",)),
-    nn.LeakyReLU: ("LEAKY_RELU", ("negative_slope",)),
-    nn.GELU: ("GELU", ()),
-    nn.SiLU: ("SILU", ()),
-    nn.Sigmoid: ("SIGMOID", ()),
-    nn.Softplus: ("SOFTPLUS", ("beta", "threshold")),
-}
 
 
 @dataclass(frozen=True)
@@ -120,9 +108,9 @@ def actor_network(actor: Actor) -> ActorNetwork:
     :raises UnsupportedByKernelError: when it is anything but linear layers with activation functions behind all hidden
         ones
     """
-    layers, activations = _alternating("actor", actor.latent_pi)
+    layers, between = _alternating("actor", actor.latent_pi)
     _require(
-        len(layers) == len(activations),
+        len(layers) == len(between),
         "the actor's last hidden layer has no activation function behind it",
         _STANDARD_POLICY,
     )
@@ -149,7 +137,7 @@ def actor_network(actor: Actor) -> ActorNetwork:
             f"the actor's mu has {action_dim} outputs and its log_std {log_std.weight.shape[0]}",
             _STANDARD_POLICY,
         )
-    return ActorNetwork(tuple(layers), mean, log_std, clip_mean, tuple(activations))
+    return ActorNetwork(tuple(layers), mean, log_std, clip_mean, tuple(between))
 
 
 def _clipped_mean(mean: nn.Sequential) -> tuple[nn.Module, float]:
@@ -173,13 +161,13 @@ def _critic_networks(critic: ContinuousCritic) -> tuple[CriticNetwork, ...]:
     )
     networks = []
     for network in critic.q_networks:
-        layers, activations = _alternating("critic", network)
+        layers, between = _alternating("critic", network)
         _require(
-            len(layers) == len(activations) + 1 and layers[-1].weight.shape[0] == 1,
+            len(layers) == len(between) + 1 and layers[-1].weight.shape[0] == 1,
             "a critic does not end in a linear layer with one output",
             _STANDARD_POLICY,
         )
-        networks.append(CriticNetwork(tuple(layers), tuple(activations)))
+        networks.append(CriticNetwork(tuple(layers), tuple(between)))
     return tuple(networks)
 
 
@@ -232,42 +220,31 @@ def activation(modules: tuple[nn.Module, ...]) -> Activation:
 
     :raises UnsupportedByKernelError: when there are several, or one that the kernel lacks
     """
-    activations = {_activation_of(module) for module in modules}
+    functions = {_activation_of(module) for module in modules}
     _require(
-        len(activations) <= 1,
+        len(functions) <= 1,
         "the hidden layers have different activation functions",
         "use one for all, as activation_fn does",
     )
-    return activations.pop() if activations else Activation()
+    return functions.pop() if functions else Activation()
 
 
 def _activation_of(module: nn.Module) -> Activation:
-    # A subclass may choose other constants, but not compute something else.
-    known = (cls for cls in _ACTIVATIONS if isinstance(module, cls) and type(module).forward is cls.forward)
-    cls = next(known, None)
+    found = activations.read(module)
     _require(
-        cls is not None,
+        found is not None,
         f"the activation function is {module}, which the kernel lacks",
-        "pass policy_kwargs=dict(activation_fn=...) with one of torch.nn's "
-        + ", ".join(cls.__name__ for cls in _ACTIVATIONS),
+        f"pass policy_kwargs=dict(activation_fn=...) with one of torch.nn's {', '.join(activations.class_names())}",
     )
-    assert cls is not None
-    function, names = _ACTIVATIONS[cls]
-    if isinstance(module, nn.GELU) and module.approximate == "tanh":
-        function = "GELU_TANH"
-    constants = tuple(getattr(module, name) for name in names)
+    assert found is not None
+    function = found.function
     _require(
-        all(isinstance(value, (int, float)) and math.isfinite(value) for value in constants)
-        and (function != "SOFTPLUS" or constants[0] > 0),
+        found.is_valid,
         f"the activation function is {module}",
-        f"pass finite numbers as {' and '.join(names)}" + (", beta above zero" if function == "SOFTPLUS" else ""),
+        f"pass finite numbers as {' and '.join(function.constants)}"
+        + "".join(f", {name} above zero" for name in function.positive),
     )
-    return Activation(function, constants)
-
-
-def activation_names() -> list[str]:
-    """Names of torch's classes that the kernel knows."""
-    return [cls.__name__ for cls in _ACTIVATIONS]
+    return found.for_kernel()
 
 
 def tensors(networks: ActorNetwork | Networks) -> Iterator[tuple[str, th.Tensor]]:

@@ -14,10 +14,10 @@ from stable_baselines3 import SAC
 from sb3_tinyrl import contract, memory
 from sb3_tinyrl._native.abi.blas import Blas
 from sb3_tinyrl._native.abi.kernel import Kernel
+from sb3_tinyrl._native.abi.specs import KernelSpec
 from sb3_tinyrl._native.errors import KernelError, UnsupportedByKernelError
 from sb3_tinyrl._native.jit.build import find
 from sb3_tinyrl._native.jit.jobs import BackgroundBuild
-from sb3_tinyrl._native.abi.specs import KernelSpec
 from sb3_tinyrl.capabilities import actor_spec, kernel_spec
 from sb3_tinyrl.memory import Replay, Watch
 

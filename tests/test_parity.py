@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch as th
+from activation_cases import CASES
 from backends import EACH_LIBRARY
 from gymnasium import spaces
 from hypothesis import given, settings
@@ -237,19 +238,7 @@ class GentleELU(nn.ELU):
         super().__init__(alpha=0.3)
 
 
-ACTIVATIONS = {
-    "Tanh": nn.Tanh,
-    "ELU": nn.ELU,
-    "ELU of a subclass": GentleELU,
-    "ELU below zero": partial(nn.ELU, alpha=-0.5),
-    "LeakyReLU": partial(nn.LeakyReLU, negative_slope=0.2),
-    "GELU": nn.GELU,
-    "GELU by tanh": partial(nn.GELU, approximate="tanh"),
-    "SiLU": nn.SiLU,
-    "Sigmoid": nn.Sigmoid,
-    "Softplus": partial(nn.Softplus, beta=2.0, threshold=1.0),
-    "Identity": nn.Identity,
-}
+ACTIVATIONS = {**CASES, "elu of a subclass": GentleELU, "elu below zero": partial(nn.ELU, alpha=-0.5)}
 
 
 def activation_pair(name: str, dtype: th.dtype) -> Pair:
@@ -270,7 +259,7 @@ def test_activations_equal_sb3(name):
     np.testing.assert_allclose(actions, pair.reference.policy.scale_action(expected), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["Tanh", "GELU", "Softplus"])
+@pytest.mark.parametrize("name", ["tanh", "gelu", "softplus"])
 def test_activations_equal_sb3_to_rounding(name):
     pair = activation_pair(name, th.float32)
     for gradient_steps in (1, 9):
@@ -427,7 +416,7 @@ def configurations(draw):
         net_arch=dict(
             pi=draw(st.lists(st.integers(1, 70), max_size=3)), qf=draw(st.lists(st.integers(1, 70), max_size=3))
         ),
-        activation_fn=draw(st.sampled_from([nn.ReLU, *ACTIVATIONS.values()])),
+        activation_fn=draw(st.sampled_from([*ACTIVATIONS.values()])),
         n_critics=draw(st.integers(1, 4)),
         share_features_extractor=draw(st.booleans()),
         **draw(OPTIMIZERS),

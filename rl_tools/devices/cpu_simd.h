@@ -12,18 +12,14 @@ namespace rl_tools::devices {
         utils::ThreadPool thread_pool;
         explicit CPU_SIMD(unsigned n_threads) : thread_pool(n_threads) {}
 
-        // How a batch is cut into panels, and whether products read transposed copies of their operands. Weights too
-        // large for the second-level cache are read for several lines of samples at a time, yet such that threads have
-        // some panels to share.
+        // How a batch is cut into panels, and whether products read transposed copies of their operands.
         template <typename T, std::size_t BATCH_SIZE, std::size_t LARGEST_LAYER>
         struct PANEL {
-            static constexpr bool IS_LARGE = LARGEST_LAYER * sizeof(T) >= (1 << 20);
-            static constexpr std::size_t N_LINES = panel::n_blocks(BATCH_SIZE, panel::SIZE<T>);
-            static constexpr std::size_t LINES = !IS_LARGE || N_LINES == 1 ? 1
-                                                 : N_LINES < 12            ? 2
-                                                 : N_LINES < 16            ? 3
-                                                                           : 4;
-            static constexpr std::size_t SIZE = LINES * panel::SIZE<T>;
+            static constexpr std::size_t BATCH_LINES = panel::n_blocks(BATCH_SIZE, panel::LINE_LANES<T>);
+            static constexpr bool IS_WIDE =
+                LARGEST_LAYER * sizeof(T) >= tuning::WIDE_PANEL_WEIGHT_BYTES && BATCH_LINES > 1;
+            static constexpr std::size_t LANES =
+                (IS_WIDE ? tuning::wide_panel_lines(BATCH_LINES) : 1) * panel::LINE_LANES<T>;
             static constexpr bool HAS_TRANSPOSES = true;
         };
     };

@@ -12,14 +12,12 @@ namespace rl_tools::devices {
         utils::blas::Library blas;
         CPU_SIMD_BLAS(unsigned n_threads, const utils::blas::Library& blas) : CPU_SIMD<T_SPEC>(n_threads), blas(blas) {}
 
-        // Large enough for a product to repay its call and the packing of its weights, small enough for several threads
-        // to share a batch. Batches that do not fill their panels are spread evenly over them.
+        // Batches that do not fill their panels are spread evenly over them.
         template <typename T, std::size_t BATCH_SIZE, std::size_t LARGEST_LAYER>
         struct PANEL {
-            static constexpr std::size_t MAX_SIZE = 64;
-            static constexpr std::size_t N_PANELS = panel::n_blocks(BATCH_SIZE, MAX_SIZE);
-            static constexpr std::size_t SIZE =
-                panel::n_blocks(panel::n_blocks(BATCH_SIZE, N_PANELS), panel::SIZE<T>) * panel::SIZE<T>;
+            static constexpr std::size_t N_PANELS = panel::n_blocks(BATCH_SIZE, tuning::BLAS_PANEL_LANES);
+            static constexpr std::size_t LANES =
+                panel::n_blocks(panel::n_blocks(BATCH_SIZE, N_PANELS), panel::LINE_LANES<T>) * panel::LINE_LANES<T>;
             static constexpr bool HAS_TRANSPOSES = false;
         };
     };

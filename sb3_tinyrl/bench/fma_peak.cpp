@@ -8,24 +8,20 @@
 #include <utility>
 #include <vector>
 
+#include <rl_tools/devices/tuning.h>
+
 namespace {
-#if defined(__AVX512F__)
-    constexpr int LANES = 16, CHAINS = 24;
-#elif defined(__AVX__)
-    constexpr int LANES = 8, CHAINS = 12;
-#elif defined(__aarch64__)
-    constexpr int LANES = 4, CHAINS = 24;
-#else
-    constexpr int LANES = 4, CHAINS = 12;
-#endif
+    using rl_tools::devices::tuning::InstructionSet;
+    constexpr int LANES = InstructionSet::VECTOR_BYTES / sizeof(float);
+    // Enough chains to hide the latency, few enough for the registers.
+    constexpr int CHAINS = InstructionSet::REGISTERS / 4 * 3;
     typedef float Vector __attribute__((vector_size(LANES * sizeof(float))));
     using Clock = std::chrono::steady_clock;
 
     constexpr int N_STEPS = 100000;
     constexpr double FLOP_PER_ROUND = 2.0 * LANES * CHAINS * N_STEPS;
 
-    // x <- x m + a, which tends to one; enough chains to hide the latency, few enough for the registers. Spelled
-    // out by the template, since a loop over an array may be left in memory.
+    // x <- x m + a, which tends to one. Spelled out by the template, since a loop over an array may be left in memory.
     template <std::size_t... I>
     void multiply_add(Vector (&chains)[CHAINS], float m, float a, std::index_sequence<I...>) {
         const Vector factor = m - Vector{}, summand = a - Vector{};

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sb3_tinyrl._native.errors import KernelBuildError
 from sb3_tinyrl._native.jit.compiler import find_compiler
+from sb3_tinyrl._native.jit.headers import find_headers
 
 _SOURCE = Path(__file__).with_name("fma_peak.cpp")
 _SECONDS = 0.2
@@ -24,7 +25,9 @@ class FmaPeak:
 
     def __init__(self, folder: Path, n_threads: int) -> None:
         library = folder / "fma_peak.so"
-        command = find_compiler().library_command(_SOURCE, library, includes=(), system_includes=())
+        command = find_compiler().library_command(
+            _SOURCE, library, includes=(find_headers().include_root,), system_includes=()
+        )
         compilation = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if compilation.returncode != 0:
             raise KernelBuildError(

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3 import SAC
-from torch.nn import functional as F  # noqa: N812 - PyTorch's customary name
 
 from sb3_tinyrl.export.description import (
-    ActivationName,
     Float32Array,
     Float64Array,
     PolicyDescription,
@@ -29,19 +26,6 @@ N_EXAMPLES = 8
 
 _N_OBSERVATIONS = 1000
 _UNBOUNDED = 1e6  # the bounds of some spaces are the largest numbers of their type, and mean nothing
-
-_ACTIVATIONS: dict[ActivationName, Callable[[th.Tensor, float], th.Tensor]] = {
-    "identity": lambda x, _: x,
-    "relu": lambda x, _: F.relu(x),
-    "tanh": lambda x, _: th.tanh(x),
-    "sigmoid": lambda x, _: th.sigmoid(x),
-    "silu": lambda x, _: F.silu(x),
-    "elu": F.elu,
-    "leaky_relu": F.leaky_relu,
-    "gelu": lambda x, _: F.gelu(x),
-    "gelu_tanh": lambda x, _: F.gelu(x, approximate="tanh"),
-    "softplus": lambda x, _: F.softplus(x),
-}
 
 
 @dataclass(frozen=True)
@@ -95,7 +79,7 @@ def evaluate(description: PolicyDescription, observations: Float32Array) -> Floa
         x = _clip(x, statistics.bound)
     for layer in description.layers:
         x = x @ th.from_numpy(layer.weight).double().T + th.from_numpy(layer.bias)
-        x = _ACTIVATIONS[layer.activation.name](x, layer.activation.parameter)
+        x = layer.activation.module()(x)
     x = _clip(x, description.mean_bound)
     low, high = description.action_low.astype(np.float64), description.action_high.astype(np.float64)
     scaled: Float64Array = th.tanh(x).numpy()

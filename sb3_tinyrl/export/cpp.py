@@ -7,10 +7,9 @@ from importlib.metadata import version
 
 from stable_baselines3 import SAC
 
+from sb3_tinyrl.activations import FUNCTIONS, Activation, Function
 from sb3_tinyrl.export.check import N_EXAMPLES, TOLERANCE, Samples, evaluate, largest_difference, predicted_samples
 from sb3_tinyrl.export.description import (
-    Activation,
-    ActivationName,
     Float32Array,
     Float64Array,
     PolicyDescription,
@@ -18,19 +17,6 @@ from sb3_tinyrl.export.description import (
 )
 from sb3_tinyrl.export.files import write_atomically
 from sb3_tinyrl.export.literals import float_array, float_literal, require_identifier
-
-# NaN passes through each of these, as it does in PyTorch: a broken sensor must not look like a valid action.
-_ACTIVATIONS: dict[ActivationName, str] = {
-    "relu": "x < 0.0f ? 0.0f : x",
-    "tanh": "tanhf(x)",
-    "sigmoid": "1.0f / (1.0f + expf(-x))",
-    "silu": "x / (1.0f + expf(-x))",
-    "elu": "x > 0.0f ? x : parameter * expm1f(x)",
-    "leaky_relu": "x < 0.0f ? parameter * x : x",
-    "gelu": "0.5f * x * (1.0f + erff(x * 0.70710678f))",
-    "gelu_tanh": "0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)))",
-    "softplus": "x > 20.0f ? x : log1pf(expf(x))",
-}
 
 
 def export_cpp(model: SAC, path: str | os.PathLike[str], namespace: str = "policy") -> float:
@@ -60,7 +46,7 @@ def export_cpp(model: SAC, path: str | os.PathLike[str], namespace: str = "polic
 
 def _header(description: PolicyDescription, samples: Samples, namespace: str, tolerance: float) -> str:
     observations, actions = samples.observations[:N_EXAMPLES], samples.actions[:N_EXAMPLES]
-    names = {layer.activation.name for layer in description.layers} - {"identity"}
+    used = {layer.activation.function.name for layer in description.layers if _is_computed(layer.activation)}
     arrays: dict[str, Float32Array | Float64Array] = {}
     if (normalization := description.normalization) is not None:
         arrays |= {"OBSERVATION_MEAN": normalization.mean, "OBSERVATION_STD": normalization.std}
@@ -100,7 +86,7 @@ namespace {namespace} {{
                 y[i] = sum;
             }}
         }}
-{"".join(_activation_function(name) for name in _ACTIVATIONS if name in names)}    }}
+{"".join(_activation_function(function) for function in FUNCTIONS if function.name in used)}    }}
 
     // The action for one observation.
     //   observation: OBSERVATION_DIM values {_observation_kind(description)}
@@ -138,17 +124,21 @@ def _constant(name: str, values: Float32Array | Float64Array) -> str:
     return f"        inline constexpr float {name}[] = {float_array(values, ' ' * 8)};\n"
 
 
-def _activation_function(name: ActivationName) -> str:
-    expression = _ACTIVATIONS[name]
-    parameter = ", float parameter" if "parameter" in expression else ""
+def _activation_function(function: Function) -> str:
+    # NaN passes through each expression, as it does in PyTorch: a broken sensor must not look like a valid action.
+    constants = "".join(f", float {name}" for name in function.cpp_constants)
     return f"""
-        inline void {name}(float* values, int n{parameter}) {{
+        inline void {function.name}(float* values, int n{constants}) {{
             for (int i = 0; i < n; i++) {{
                 const float x = values[i];
-                values[i] = {expression};
+                values[i] = {function.cpp};
             }}
         }}
 """
+
+
+def _is_computed(activation: Activation) -> bool:
+    return activation.function.cpp != "x"
 
 
 def _evaluation(description: PolicyDescription) -> str:
@@ -186,7 +176,7 @@ def _clipped(value: str, bound: float | None) -> str:
 
 
 def _activation_call(activation: Activation, values: str, n_values: int) -> list[str]:
-    if activation.name == "identity":
+    if not _is_computed(activation):
         return []
-    parameter = f", {float_literal(activation.parameter)}" if "parameter" in _ACTIVATIONS[activation.name] else ""
-    return [f"detail::{activation.name}({values}, {n_values}{parameter});"]
+    constants = [float_literal(activation.constants[name]) for name in activation.function.cpp_constants]
+    return [f"detail::{activation.function.name}({', '.join([values, str(n_values), *constants])});"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,20 +15,11 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import nn
 
+from sb3_tinyrl import activations
+from sb3_tinyrl.activations import Activation
+
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-
-ActivationName = Literal[
-    "identity", "relu", "tanh", "sigmoid", "silu", "elu", "leaky_relu", "gelu", "gelu_tanh", "softplus"
-]
-
-_WITHOUT_PARAMETER: dict[type[nn.Module], ActivationName] = {
-    nn.Identity: "identity",
-    nn.ReLU: "relu",
-    nn.Tanh: "tanh",
-    nn.Sigmoid: "sigmoid",
-    nn.SiLU: "silu",
-}
 
 
 class ExportError(ValueError):
@@ -47,17 +37,6 @@ def require(condition: bool, reason: str, remedy: str) -> None:
     """Raise an :class:`ExportError` unless the condition holds."""
     if not condition:
         raise ExportError(reason, remedy)
-
-
-@dataclass(frozen=True)
-class Activation:
-    """An activation function with PyTorch's definition.
-
-    ``parameter`` is the ``alpha`` of ``elu`` and the ``negative_slope`` of ``leaky_relu``; the others have none.
-    """
-
-    name: ActivationName
-    parameter: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +101,7 @@ class PolicyDescription:
 
     def summary(self) -> str:
         """Describe input, layers and output in one line."""
-        sizes = [f"{layer.n_outputs} {layer.activation.name}" for layer in self.layers[:-1]]
+        sizes = [f"{layer.n_outputs} {layer.activation.function.name}" for layer in self.layers[:-1]]
         normalization = [] if self.normalization is None else ["VecNormalize"]
         return " -> ".join(
             [f"observation {list(self.observation_shape)}", *normalization, *sizes, f"action {list(self.action_shape)}"]
@@ -211,20 +190,14 @@ def read_layer(linear: nn.Module, activation: nn.Module | None) -> Layer:
 
 
 def _activation(module: nn.Module) -> Activation:
-    if type(module) in _WITHOUT_PARAMETER:
-        return Activation(_WITHOUT_PARAMETER[type(module)])
-    if type(module) is nn.ELU:
-        return Activation("elu", module.alpha)
-    if type(module) is nn.LeakyReLU:
-        return Activation("leaky_relu", module.negative_slope)
-    if type(module) is nn.GELU:
-        return Activation("gelu" if module.approximate == "none" else "gelu_tanh")
-    if type(module) is nn.Softplus and (module.beta, module.threshold) == (1, 20):
-        return Activation("softplus")
-    names = ", ".join(known.__name__ for known in (*_WITHOUT_PARAMETER, nn.ELU, nn.LeakyReLU, nn.GELU, nn.Softplus))
-    raise ExportError(
-        f"the activation function {module} is unknown", f"train with one of torch.nn's {names} (Softplus as it comes)"
+    activation = activations.read(module)
+    require(
+        activation is not None and activation.is_exportable,
+        f"the activation function {module} is unknown",
+        f"train with one of torch.nn's {', '.join(activations.class_names())} (Softplus as it comes)",
     )
+    assert activation is not None
+    return activation
 
 
 def _normalization(model: SAC) -> Normalization | None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from stable_baselines3 import SAC
 
+from sb3_tinyrl.activations import Activation
 from sb3_tinyrl.export.check import largest_difference, predicted_samples
-from sb3_tinyrl.export.description import Activation, ActivationName, PolicyDescription, describe
+from sb3_tinyrl.export.description import PolicyDescription, describe
 from sb3_tinyrl.export.files import write_atomically
 
 if TYPE_CHECKING:
@@ -17,17 +18,6 @@ if TYPE_CHECKING:
 
 _OPSET = 20  # the first with Gelu
 _IR_VERSION = 9  # the one that came with this opset
-
-_ACTIVATIONS: dict[ActivationName, str] = {
-    "relu": "Relu",
-    "tanh": "Tanh",
-    "sigmoid": "Sigmoid",
-    "elu": "Elu",
-    "leaky_relu": "LeakyRelu",
-    "gelu": "Gelu",
-    "gelu_tanh": "Gelu",
-    "softplus": "Softplus",
-}
 
 
 def export_onnx(model: SAC, path: str | os.PathLike[str]) -> float:
@@ -87,19 +77,10 @@ class _GraphBuilder:
         self.value = output
 
     def append_activation(self, activation: Activation) -> None:
-        if activation.name == "identity":
-            return
-        if activation.name == "silu":
-            x = self.value
-            self.append("Sigmoid")
-            self.append("Mul", x)
-            return
-        attributes: dict[str, Any] = {}
-        if activation.name in ("elu", "leaky_relu"):
-            attributes["alpha"] = activation.parameter
-        elif activation.name == "gelu_tanh":
-            attributes["approximate"] = "tanh"
-        self.append(_ACTIVATIONS[activation.name], **attributes)
+        argument = self.value
+        for node in activation.function.onnx:
+            attributes = {name: activation.constants.get(value, value) for name, value in node.attributes.items()}
+            self.append(node.operator, *([argument] if node.with_argument else []), **attributes)
 
     def append_clip(self, name: str, bound: float | None) -> None:
         if bound is not None:

@@ -18,7 +18,6 @@ from torch import nn
 
 from sb3_tinyrl.export.check import N_EXAMPLES, Samples, evaluate, largest_difference, predicted_samples
 from sb3_tinyrl.export.description import (
-    ActivationName,
     ExportError,
     Float32Array,
     Float64Array,
@@ -30,14 +29,6 @@ from sb3_tinyrl.export.description import (
 )
 from sb3_tinyrl.export.files import write_atomically
 from sb3_tinyrl.export.literals import float_array
-
-# Not GELU: RLtools 2.2 computes 0.5 x (1 + tanh(0.399 (x + 0.0447 x^3))), where GELU's tanh form has 0.798.
-_ACTIVATIONS: dict[ActivationName, str] = {
-    "identity": "IDENTITY",
-    "relu": "RELU",
-    "tanh": "TANH",
-    "sigmoid": "SIGMOID",
-}
 
 _DETERMINISTIC_KINDS = ("dense", "standardize", "td3_sampling")
 
@@ -94,9 +85,9 @@ def _expressible(model: SAC) -> PolicyDescription:
     """Describe a policy whose layers RLtools has."""
     description = describe(model)
     for layer in description.layers:
-        if layer.activation.name not in _ACTIVATIONS:
+        if layer.activation.function.rltools is None:
             raise ExportError(
-                f"RLtools' layers have no activation function that computes {layer.activation.name}",
+                f"RLtools' layers have no activation function that computes {layer.activation.function.name}",
                 "use export_cpp or export_onnx, which have it, or train with ReLU, Tanh, Sigmoid or Identity",
             )
     return description
@@ -173,13 +164,13 @@ def _deterministic_layers(description: PolicyDescription) -> list[str]:
     layers, scale = _layers_up_to_the_mean(description)
     weight, bias = description.layers[-1].weight * scale, description.layers[-1].bias
     if (bound := description.mean_bound) is None:
-        return [*layers, _dense(weight, bias, "tanh")]
+        return [*layers, _dense(weight, bias, "TANH")]
     scaling = np.diag(np.full(description.action_dim, bound))
     return [
         *layers,
-        _dense(weight / bound, bias / bound, "identity"),
+        _dense(weight / bound, bias / bound, "IDENTITY"),
         _CLIP,
-        _dense(scaling, np.zeros(description.action_dim), "tanh"),
+        _dense(scaling, np.zeros(description.action_dim), "TANH"),
     ]
 
 
@@ -191,7 +182,7 @@ def _stochastic_layers(description: PolicyDescription, log_std: Layer) -> list[s
     # Its bounds of the log standard deviation, -20 and 2, are SB3's.
     return [
         *layers,
-        _dense(weight, bias, "identity"),
+        _dense(weight, bias, "IDENTITY"),
         "    namespace {name} {{\n" + _module("sample_and_squash", "TYPE_POLICY, TI", ""),
     ]
 
@@ -209,7 +200,9 @@ def _layers_up_to_the_mean(description: PolicyDescription) -> tuple[list[str], f
             scale = normalization.bound
             layers += [_standardize(normalization.mean, 1 / (normalization.std * scale)), _CLIP]
     for layer in description.layers[:-1]:
-        layers.append(_dense(layer.weight * scale, layer.bias, layer.activation.name))
+        activation = layer.activation.function.rltools
+        assert activation is not None  # see _expressible
+        layers.append(_dense(layer.weight * scale, layer.bias, activation))
         scale = 1.0
     return layers, scale
 
@@ -235,8 +228,8 @@ def _parameter(name: str, category: str, values: Float32Array | Float64Array) ->
 """
 
 
-def _dense(weight: Float32Array | Float64Array, bias: Float32Array | Float64Array, activation: ActivationName) -> str:
-    activation_function = f"rlt::nn::activation_functions::ActivationFunction::{_ACTIVATIONS[activation]}"
+def _dense(weight: Float32Array | Float64Array, bias: Float32Array | Float64Array, activation: str) -> str:
+    activation_function = f"rlt::nn::activation_functions::ActivationFunction::{activation}"
     return (
         "    namespace {name} {{\n"
         + _parameter("weights", "Weights", weight)

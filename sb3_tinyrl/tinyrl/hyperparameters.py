@@ -8,14 +8,9 @@ from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any
 
-from torch import nn
+from sb3_tinyrl.activations import FUNCTIONS
 
-_ACTIVATION_FUNCTIONS: dict[str, type[nn.Module]] = {
-    "IDENTITY": nn.Identity,
-    "RELU": nn.ReLU,
-    "SIGMOID": nn.Sigmoid,
-    "TANH": nn.Tanh,
-}
+_ACTIVATION_FUNCTIONS = {function.rltools: function.module for function in FUNCTIONS if function.rltools is not None}
 
 # What has to be equal because SB3's SAC has one of it.
 _PAIRS = (

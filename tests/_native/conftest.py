@@ -6,8 +6,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ACTIVATIONS = Path("rl_tools", "nn", "torch_activation", "torch_activation.h")
-"""What the header of a spec includes."""
+INCLUDED = (
+    "nn/torch_activation/torch_activation.h",
+    "utils/simd/math.h",
+    "utils/simd/vector.h",
+    "devices/tuning.h",
+)
+"""What the header of a spec includes, in our ``rl_tools/``."""
 
 KERNEL = """\
 #include "kernel_spec.h"
@@ -32,7 +37,8 @@ def overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     source.parent.mkdir(parents=True)
     source.write_text(KERNEL)
     (overlay / "answer.h").write_text(ANSWER)
-    (overlay.parent / ACTIVATIONS).parent.mkdir(parents=True)
-    shutil.copy(ROOT / ACTIVATIONS, overlay.parent / ACTIVATIONS)
+    for name in INCLUDED:
+        (overlay / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "rl_tools" / name, overlay / name)
     monkeypatch.syspath_prepend(overlay.parent)
     return overlay

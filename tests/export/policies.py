@@ -20,13 +20,15 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
 from sb3_tinyrl._native.jit.compiler import find_compiler
+from sb3_tinyrl.activations import FUNCTIONS
 
 SOURCES = Path(__file__).parent
 N_OBSERVATIONS = 1000
 
-RLTOOLS_ACTIVATIONS = [nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Identity]
-OTHER_ACTIVATIONS = [nn.ELU, nn.LeakyReLU, nn.GELU, partial(nn.GELU, approximate="tanh"), nn.SiLU, nn.Softplus]
-ALL_ACTIVATIONS = RLTOOLS_ACTIVATIONS + OTHER_ACTIVATIONS
+#: With PyTorch's default constants.
+ALL_ACTIVATIONS = [partial(function.module, **function.arguments) for function in FUNCTIONS]
+RLTOOLS_ACTIVATIONS = [module for module, function in zip(ALL_ACTIVATIONS, FUNCTIONS, strict=True) if function.rltools]
+OTHER_ACTIVATIONS = [module for module in ALL_ACTIVATIONS if module not in RLTOOLS_ACTIVATIONS]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ SANITIZED = ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
 
 SPECS = {
     "odd sizes": KernelSpec(5, 3, (17, 33), (31, 18), n_critics=2, batch_size=21, observation_type="float64"),
-    "activation": KernelSpec(3, 2, (17,), (16, 5), batch_size=21, activation=Activation("SILU")),
+    "activation": KernelSpec(3, 2, (17,), (16, 5), batch_size=21, activation=Activation("Silu")),
     "no hidden layers": KernelSpec(2, 9, (), (), n_critics=3, batch_size=1, scalar_type="float64"),
     "state-dependent noise": KernelSpec(7, 2, (35,), (19,), n_critics=2, batch_size=40, use_sde=True),
     "images without hidden layers": KernelSpec(
@@ -67,14 +67,6 @@ def test_kernel_under_address_and_undefined_behaviour_sanitizers(name, tmp_path)
 def test_environment_under_address_and_undefined_behaviour_sanitizers(folder, tmp_path):
     (tmp_path / "kernel_spec.h").write_text(EnvironmentSpec(folder).header())
     compile_and_run("environment_test.cpp", tmp_path, "-iquote", str(folder), *SANITIZED)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["several panels", "activation"])
-def test_kernel_without_vector_types(name, tmp_path):
-    """What compilers other than GCC and Clang get."""
-    (tmp_path / "kernel_spec.h").write_text(SPECS[name].header())
-    compile_and_run("sac_test.cpp", tmp_path, "-DRL_TOOLS_DISABLE_VECTOR_TYPES")
 
 
 @pytest.mark.slow

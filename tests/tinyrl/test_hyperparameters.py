@@ -123,5 +123,5 @@ def test_warm_ups_that_agree():
 
 
 def test_an_activation_function_that_is_another_in_pytorch():
-    with pytest.raises(ValueError, match="ACTOR_ACTIVATION_FUNCTION='GELU', expected one of IDENTITY, RELU, SIGMOID"):
+    with pytest.raises(ValueError, match="ACTOR_ACTIVATION_FUNCTION='GELU', expected one of IDENTITY, RELU, TANH"):
         read_hyper_parameters({"ACTOR_ACTIVATION_FUNCTION": "GELU", "CRITIC_ACTIVATION_FUNCTION": "GELU"})

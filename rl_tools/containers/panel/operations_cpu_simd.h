@@ -1,11 +1,12 @@
 #pragma once
+// Lines, and products of matrices a register tile at a time. See panel.h for drawings.
 
 #include <utility>
 
 #include <rl_tools/containers/panel/panel.h>
-#include <rl_tools/devices/cpu_simd.h>
 
 namespace rl_tools::panel {
+    // line[LINE_LANES] = source[LINE_LANES]
     template <typename T>
     RL_TOOLS_INLINE Line<T> load_line(const T* source) {
         Line<T> line;
@@ -15,6 +16,7 @@ namespace rl_tools::panel {
         return line;
     }
 
+    // target[LINE_LANES] = line[LINE_LANES]
     template <typename T>
     RL_TOOLS_INLINE void store_line(T* target, const Line<T>& line) {
         for (std::size_t v = 0; v < VECTORS<T>; v++) {
@@ -22,17 +24,27 @@ namespace rl_tools::panel {
         }
     }
 
-    // The first `n` elements only.
+    // target[n] = line[n], the first `n` lanes only.
     template <typename T>
     RL_TOOLS_INLINE void store_line(T* target, const Line<T>& line, std::size_t n) {
-        if (n == SIZE<T>) {
+        if (n == LINE_LANES<T>) {
             store_line(target, line);
         } else {
             std::memcpy(target, &line, n * sizeof(T));
         }
     }
 
-    // sum += a
+    // line[:] = value
+    template <typename T>
+    RL_TOOLS_INLINE Line<T> constant_line(T value) {
+        Line<T> line;
+        for (auto& vector : line.vectors) {
+            vector = utils::simd::broadcast(value);
+        }
+        return line;
+    }
+
+    // sum[:] += a[:]
     template <typename T>
     RL_TOOLS_INLINE void accumulate(Line<T>& sum, const Line<T>& a) {
         for (std::size_t v = 0; v < VECTORS<T>; v++) {
@@ -40,7 +52,7 @@ namespace rl_tools::panel {
         }
     }
 
-    // sum += a * b
+    // sum[:] += a[:] b[:]
     template <typename T>
     RL_TOOLS_INLINE void multiply_accumulate(Line<T>& sum, const Line<T>& a, const Line<T>& b) {
         for (std::size_t v = 0; v < VECTORS<T>; v++) {
@@ -48,7 +60,7 @@ namespace rl_tools::panel {
         }
     }
 
-    // sum += a * b
+    // sum[:] += a b[:]
     template <typename T>
     RL_TOOLS_INLINE void multiply_accumulate(Line<T>& sum, T a, const Line<T>& b) {
         const utils::simd::Vector<T> factor = utils::simd::broadcast(a);
@@ -57,49 +69,49 @@ namespace rl_tools::panel {
         }
     }
 
-    // Sums that a tile of few rows is split into, over every SPLITS-th k: one alone would wait for itself.
-    template <typename T, std::size_t ROWS, std::size_t K>
-    constexpr std::size_t n_splits() {
-        constexpr std::size_t SUMS = 8;  // that hide the latency of multiply-adds
-        std::size_t splits = 1;
-        while (2 * splits * ROWS * VECTORS<T> <= SUMS && K % (2 * splits) == 0) {
-            splits *= 2;
+    // Independent accumulators of each row: accumulator s takes k = s, s + ACCUMULATORS, ... A tile of few rows can't
+    // hide the latency of multiply-adds otherwise.
+    template <typename T, std::size_t MR, std::size_t K>
+    constexpr std::size_t n_accumulators() {
+        std::size_t n = 1;
+        while (2 * n * MR * VECTORS<T> <= tuning::InstructionSet::ACCUMULATORS && K % (2 * n) == 0) {
+            n *= 2;
         }
-        return splits;
+        return n;
     }
 
-    // tile[row][:] += sum over block, k of A[block * A_BLOCK + row * A_ROW + k] * B[(block * K + k) * B_ROW][:]
+    // tile[k % ACCUMULATORS][row][:] += sum over block, k of A[block][row][k] B[block * K + k][:]
     //
-    // A is read where it lies: one block of K = inputs for weights (A_ROW = K), one block a panel for gradients
-    // (A_ROW = K = samples of a panel). Of B's rows one line is read.
-    template <std::size_t K, std::size_t A_ROW, std::size_t B_ROW, typename T, std::size_t SPLITS, std::size_t ROWS,
+    // A is read where it lies: one block of K = IN for weights (LDA = IN), one block a panel for gradients (LDA = K =
+    // PANEL_LANES). `a_stride` elements lie between two blocks of A, LDA between its rows, LDB between those of B, of
+    // which one line is read.
+    template <std::size_t K, std::size_t LDA, std::size_t LDB, typename T, std::size_t ACCUMULATORS, std::size_t MR,
               std::size_t... ROW>
-    RL_TOOLS_INLINE void multiply_tile(Line<T> (&tile)[SPLITS][ROWS], const T* a, const T* b, std::size_t n_blocks,
-                                       std::size_t a_block, std::index_sequence<ROW...>) {
-        for (std::size_t block = 0; block < n_blocks; block++, a += a_block) {
-            for (std::size_t k = 0; k < K; k += SPLITS) {
-                for (std::size_t split = 0; split < SPLITS; split++, b += B_ROW) {
+    RL_TOOLS_INLINE void multiply_tile(Line<T> (&tile)[ACCUMULATORS][MR], const T* a, const T* b, std::size_t n_blocks,
+                                       std::size_t a_stride, std::index_sequence<ROW...>) {
+        for (std::size_t block = 0; block < n_blocks; block++, a += a_stride) {
+            for (std::size_t k = 0; k < K; k += ACCUMULATORS) {
+                for (std::size_t s = 0; s < ACCUMULATORS; s++, b += LDB) {
                     const Line<T> line = load_line(b);
-                    (multiply_accumulate(tile[split][ROW], a[ROW * A_ROW + k + split], line), ...);
+                    (multiply_accumulate(tile[s][ROW], a[ROW * LDA + k + s], line), ...);
                 }
             }
         }
     }
 
-    // A block of rows of `A B`, handed to the epilogue while it is still in registers:
-    // `initialise(row)` gives the line that the sums start from, `finish(row, line)` takes the result.
-    template <typename T, std::size_t K, std::size_t A_ROW, std::size_t B_ROW, typename INITIALISE, typename FINISH,
+    // epilogue(row, bias(row) + A[row][:] B[:][line]) for the MR rows from `first_row` on, while they are in registers.
+    template <typename T, std::size_t K, std::size_t LDA, std::size_t LDB, typename BIAS, typename EPILOGUE,
               std::size_t... ROW>
-    RL_TOOLS_INLINE void multiply_rows(const T* a, const T* b, std::size_t n_blocks, std::size_t a_block,
-                                       std::size_t first_row, INITIALISE initialise, FINISH finish,
+    RL_TOOLS_INLINE void multiply_rows(const T* a, const T* b, std::size_t n_blocks, std::size_t a_stride,
+                                       std::size_t first_row, BIAS bias, EPILOGUE epilogue,
                                        std::index_sequence<ROW...> rows) {
-        constexpr std::size_t ROWS = sizeof...(ROW), SPLITS = n_splits<T, ROWS, K>();
-        Line<T> tile[SPLITS][ROWS] = {{initialise(first_row + ROW)...}};
-        multiply_tile<K, A_ROW, B_ROW>(tile, a, b, n_blocks, a_block, rows);
-        for (std::size_t split = 1; split < SPLITS; split++) {
-            (accumulate(tile[0][ROW], tile[split][ROW]), ...);
+        constexpr std::size_t MR = sizeof...(ROW), ACCUMULATORS = n_accumulators<T, MR, K>();
+        Line<T> tile[ACCUMULATORS][MR] = {{bias(first_row + ROW)...}};
+        multiply_tile<K, LDA, LDB>(tile, a, b, n_blocks, a_stride, rows);
+        for (std::size_t s = 1; s < ACCUMULATORS; s++) {
+            (accumulate(tile[0][ROW], tile[s][ROW]), ...);
         }
-        (finish(first_row + ROW, tile[0][ROW]), ...);
+        (epilogue(first_row + ROW, tile[0][ROW]), ...);
     }
 
     // Calls `function(first_row, rows)` for each tile of `ROWS` rows, with an index sequence of the tile's rows.
@@ -107,43 +119,48 @@ namespace rl_tools::panel {
     RL_TOOLS_INLINE void for_each_tile(FUNCTION function) {
         using TILING = Tiling<T, ROWS>;
         std::size_t row = 0;
-        for (std::size_t tile = 0; tile < TILING::N_HIGH; tile++, row += TILING::LOW + 1) {
-            function(row, std::make_index_sequence<TILING::LOW + 1>{});
+        for (std::size_t tile = 0; tile < TILING::MR_PLUS_1_TILES; tile++, row += TILING::MR + 1) {
+            function(row, std::make_index_sequence<TILING::MR + 1>{});
         }
-        for (; row < ROWS; row += TILING::LOW) {
-            function(row, std::make_index_sequence<TILING::LOW>{});
+        for (; row < ROWS; row += TILING::MR) {
+            function(row, std::make_index_sequence<TILING::MR>{});
         }
     }
 
-    // All `ROWS` rows of `A B` for one line of B. See `multiply_tile` for the layout of A and B.
-    template <typename T, std::size_t ROWS, std::size_t K, std::size_t A_ROW, typename INITIALISE, typename FINISH>
-    RL_TOOLS_INLINE void multiply(const T* a, const T* b, std::size_t n_blocks, std::size_t a_block,
-                                  INITIALISE initialise, FINISH finish) {
+    // epilogue(row, bias(row) + sum over block of A[block][ROWS][K] B[block][K][LINE_LANES])
+    //
+    // One line of columns; see `multiply_tile` for the layout of A.
+    template <typename T, std::size_t ROWS, std::size_t K, std::size_t LDA, typename BIAS, typename EPILOGUE>
+    RL_TOOLS_INLINE void multiply(const T* a, const T* b, std::size_t n_blocks, std::size_t a_stride, BIAS bias,
+                                  EPILOGUE epilogue) {
         for_each_tile<T, ROWS>([&](std::size_t row, auto rows) RL_TOOLS_INLINE_LAMBDA {
-            multiply_rows<T, K, A_ROW, SIZE<T>>(a + row * A_ROW, b, n_blocks, a_block, row, initialise, finish, rows);
+            multiply_rows<T, K, LDA, LINE_LANES<T>>(a + row * LDA, b, n_blocks, a_stride, row, bias, epilogue, rows);
         });
     }
 
-    // A[ROWS][A_ROW] B for a panel B[K][PANEL_SIZE], each tile of A with all lines of the panel one after the other:
-    // `initialise(row, lane)` and `finish(row, lane, line)` are told where the line begins.
-    template <typename T, std::size_t ROWS, std::size_t K, std::size_t A_ROW, std::size_t PANEL_SIZE,
-              typename INITIALISE, typename FINISH>
-    RL_TOOLS_INLINE void multiply_panel(const T* a, const T* b, INITIALISE initialise, FINISH finish) {
-        constexpr bool COPIES = PANEL_SIZE > SIZE<T> && A_ROW * sizeof(T) % ALIASING_BYTES == 0;
-        constexpr std::size_t COPY_ROW = K + SIZE<T>;
-        [[maybe_unused]] alignas(ALIGNMENT) T copy[COPIES ? tile_rows<T>() * COPY_ROW : 1];
+    // epilogue(row, lane, bias(row, lane) + A[ROWS][K] B[K][PANEL_LANES]) for a panel B, where `lane` is the first of a
+    // line.
+    //
+    // Each tile of A is multiplied with all lines of the panel one after the other, so it is copied where its rows
+    // would drive each other out of the cache until then.
+    template <typename T, std::size_t ROWS, std::size_t K, std::size_t LDA, std::size_t PANEL_LANES, typename BIAS,
+              typename EPILOGUE>
+    RL_TOOLS_INLINE void multiply_panel(const T* a, const T* b, BIAS bias, EPILOGUE epilogue) {
+        constexpr bool COPIES = PANEL_LANES > LINE_LANES<T> && LDA * sizeof(T) % tuning::L1_ALIASING_BYTES == 0;
+        constexpr std::size_t LD_COPY = K + LINE_LANES<T>;
+        [[maybe_unused]] alignas(ALIGNMENT) T copy[COPIES ? max_mr<T>() * LD_COPY : 1];
         for_each_tile<T, ROWS>([&](std::size_t row, auto rows) RL_TOOLS_INLINE_LAMBDA {
-            const T* tile = a + row * A_ROW;
+            const T* tile = a + row * LDA;
             if constexpr (COPIES) {
                 for (std::size_t i = 0; i < rows.size(); i++) {
-                    std::memcpy(copy + i * COPY_ROW, tile + i * A_ROW, K * sizeof(T));
+                    std::memcpy(copy + i * LD_COPY, tile + i * LDA, K * sizeof(T));
                 }
                 tile = copy;
             }
-            for (std::size_t lane = 0; lane < PANEL_SIZE; lane += SIZE<T>) {
-                multiply_rows<T, K, COPIES ? COPY_ROW : A_ROW, PANEL_SIZE>(
-                    tile, b + lane, 1, 0, row, [&](std::size_t i) { return initialise(i, lane); },
-                    [&](std::size_t i, const Line<T>& line) { finish(i, lane, line); }, rows);
+            for (std::size_t lane = 0; lane < PANEL_LANES; lane += LINE_LANES<T>) {
+                multiply_rows<T, K, COPIES ? LD_COPY : LDA, PANEL_LANES>(
+                    tile, b + lane, 1, 0, row, [&](std::size_t i) { return bias(i, lane); },
+                    [&](std::size_t i, const Line<T>& line) { epilogue(i, lane, line); }, rows);
             }
         });
     }

@@ -7,7 +7,6 @@
 
 #include <rl_tools/containers/panel/panel.h>
 #include <rl_tools/nn/optimizers/torch_adam/torch_adam.h>
-#include <rl_tools/nn/torch_activation/torch_activation.h>
 
 namespace rl_tools::nn_models::panel_mlp {
     // Weights of the largest hidden layer.
@@ -20,8 +19,7 @@ namespace rl_tools::nn_models::panel_mlp {
     }
 
     // `PANEL` is the device's. `INPUT_GRADIENT_DIM` counts the last inputs whose gradient is needed: the actions of a
-    // critic. `N_TRAINED_HEADS` counts the first heads that have an optimiser: the weights of the others belong to
-    // somebody else.
+    // critic. Heads [0, N_TRAINED_HEADS) are trained; the caller owns the weights of the rest (gSDE's noise matrix).
     template <typename T_T, typename T_PANEL, typename T_ACTIVATION, std::size_t T_INPUT_DIM, typename T_HIDDEN_DIMS,
               std::size_t T_N_HEADS, std::size_t T_HEAD_DIM, std::size_t T_INPUT_GRADIENT_DIM,
               std::size_t T_N_TRAINED_HEADS = T_N_HEADS>
@@ -36,7 +34,7 @@ namespace rl_tools::nn_models::panel_mlp {
         static_assert(T_INPUT_GRADIENT_DIM <= T_INPUT_DIM && T_N_TRAINED_HEADS <= T_N_HEADS);
         using T = T_T;
         using ACTIVATION = T_ACTIVATION;
-        static constexpr std::size_t SIZE = T_PANEL::SIZE;
+        static constexpr std::size_t PANEL_LANES = T_PANEL::LANES;
         static constexpr bool HAS_TRANSPOSES = T_PANEL::HAS_TRANSPOSES;
         static constexpr std::size_t INPUT_DIM = T_INPUT_DIM;
         static constexpr std::size_t INPUT_GRADIENT_DIM = T_INPUT_GRADIENT_DIM;
@@ -49,7 +47,7 @@ namespace rl_tools::nn_models::panel_mlp {
         static constexpr std::size_t N_TRAINED_LAYERS = N_HIDDEN + T_N_TRAINED_HEADS;
 
       private:
-        static constexpr std::size_t WIDTHS[] = {INPUT_DIM, T_HIDDEN_DIMS...};
+        static constexpr std::size_t WIDTHS[N_HIDDEN + 1] = {INPUT_DIM, T_HIDDEN_DIMS...};
 
         static constexpr std::size_t max_width() {
             std::size_t max = OUTPUT_DIM;
@@ -90,20 +88,22 @@ namespace rl_tools::nn_models::panel_mlp {
         Layer layers[SPEC::N_LAYERS];
     };
 
-    // A number for each input, hidden unit and output, of `N_PANELS` panels.
+    // A number for each input, hidden unit and output, of `N_PANELS` panels: each array is [panel][feature][lane],
+    // those of the hidden layers lie one behind the other.
     template <typename T_SPEC, std::size_t T_N_PANELS>
     struct Layers {
         using SPEC = T_SPEC;
         using T = typename SPEC::T;
         static constexpr std::size_t N_PANELS = T_N_PANELS;
-        static constexpr std::size_t SIZE = SPEC::SIZE;
+        static constexpr std::size_t PANEL_LANES = SPEC::PANEL_LANES;
 
-        alignas(panel::ALIGNMENT) T input_panels[N_PANELS * SPEC::INPUT_DIM * SIZE];
-        alignas(panel::ALIGNMENT) T hidden_panels[N_PANELS * (SPEC::HIDDEN_SUM > 0 ? SPEC::HIDDEN_SUM : 1) * SIZE];
-        alignas(panel::ALIGNMENT) T output_panels[N_PANELS * SPEC::OUTPUT_DIM * SIZE];
+        alignas(panel::ALIGNMENT) T input_panels[N_PANELS * SPEC::INPUT_DIM * PANEL_LANES];
+        alignas(panel::ALIGNMENT) T
+            hidden_panels[N_PANELS * (SPEC::HIDDEN_SUM > 0 ? SPEC::HIDDEN_SUM : 1) * PANEL_LANES];
+        alignas(panel::ALIGNMENT) T output_panels[N_PANELS * SPEC::OUTPUT_DIM * PANEL_LANES];
 
-        T* input(std::size_t p) { return input_panels + p * SPEC::INPUT_DIM * SIZE; }
-        T* output(std::size_t p) { return output_panels + p * SPEC::OUTPUT_DIM * SIZE; }
+        T* input(std::size_t p) { return input_panels + p * SPEC::INPUT_DIM * PANEL_LANES; }
+        T* output(std::size_t p) { return output_panels + p * SPEC::OUTPUT_DIM * PANEL_LANES; }
 
         // What a layer reads.
         template <std::size_t LAYER>
@@ -119,27 +119,28 @@ namespace rl_tools::nn_models::panel_mlp {
         template <std::size_t LAYER>
         T* layer_output(std::size_t p) {
             if constexpr (SPEC::is_head(LAYER)) {
-                return output(p) + (LAYER - SPEC::N_HIDDEN) * SPEC::HEAD_DIM * SIZE;
+                return output(p) + (LAYER - SPEC::N_HIDDEN) * SPEC::HEAD_DIM * PANEL_LANES;
             } else {
-                return hidden_panels + (N_PANELS * SPEC::hidden_offset(LAYER) + p * SPEC::output_dim(LAYER)) * SIZE;
+                return hidden_panels +
+                       (N_PANELS * SPEC::hidden_offset(LAYER) + p * SPEC::output_dim(LAYER)) * PANEL_LANES;
             }
         }
     };
 
-    // The gradients with respect to the values of a forward pass.
+    // The gradients with respect to the values of a forward pass: d_x, d_y of each layer.
     template <typename SPEC, std::size_t N_PANELS>
     using Gradients = Layers<SPEC, N_PANELS>;
 
     // The values of a forward pass, and what the backward pass needs beside them.
     template <typename T_SPEC, std::size_t T_N_PANELS>
-    struct Activations : Layers<T_SPEC, T_N_PANELS> {
+    struct ForwardValues : Layers<T_SPEC, T_N_PANELS> {
         using SPEC = T_SPEC;
         using T = typename SPEC::T;
-        static constexpr bool HAS_DERIVATIVES =
-            SPEC::N_HIDDEN > 0 && !nn::torch_activation::is_differentiated_by_value(SPEC::ACTIVATION::FUNCTION);
-        static constexpr std::size_t SIZE = SPEC::SIZE;
+        static constexpr bool HAS_DERIVATIVES = SPEC::N_HIDDEN > 0 && SPEC::ACTIVATION::KEEPS_DERIVATIVE;
+        static constexpr std::size_t PANEL_LANES = SPEC::PANEL_LANES;
 
-        alignas(panel::ALIGNMENT) T derivative_panels[HAS_DERIVATIVES ? T_N_PANELS * SPEC::HIDDEN_SUM * SIZE : 1];
+        alignas(panel::ALIGNMENT) T
+            derivative_panels[HAS_DERIVATIVES ? T_N_PANELS * SPEC::HIDDEN_SUM * PANEL_LANES : 1];
 
         // What a hidden layer's part of the backward pass reads: derivatives of the activation function, or the
         // layer's output where that says enough.
@@ -148,27 +149,27 @@ namespace rl_tools::nn_models::panel_mlp {
             static_assert(!SPEC::is_head(LAYER));
             if constexpr (HAS_DERIVATIVES) {
                 return derivative_panels +
-                       (T_N_PANELS * SPEC::hidden_offset(LAYER) + p * SPEC::output_dim(LAYER)) * SIZE;
+                       (T_N_PANELS * SPEC::hidden_offset(LAYER) + p * SPEC::output_dim(LAYER)) * PANEL_LANES;
             } else {
                 return this->template layer_output<LAYER>(p);
             }
         }
     };
 
-    // What the hidden layers read, sample by sample: the right-hand side of their weights' gradients. Empty for devices
-    // without transposes, as is the next.
+    // What the hidden layers read, as block columns [block][sample][feature]: the right-hand side of their weights'
+    // gradients. Empty for devices without transposes, as is the next.
     template <typename T_SPEC, std::size_t T_N_PANELS>
     struct TransposedInputs {
         using SPEC = T_SPEC;
         using T = typename SPEC::T;
-        static constexpr std::size_t BLOCK = panel::SIZE<T>;
+        static constexpr std::size_t BLOCK = panel::LINE_LANES<T>;
 
         static constexpr std::size_t offset(std::size_t layer) {
             std::size_t n_blocks = 0;
             for (std::size_t below = 0; below < layer; below++) {
                 n_blocks += panel::n_blocks(SPEC::input_dim(below), BLOCK);
             }
-            return n_blocks * T_N_PANELS * SPEC::SIZE * BLOCK;
+            return n_blocks * T_N_PANELS * SPEC::PANEL_LANES * BLOCK;
         }
 
         alignas(panel::ALIGNMENT) T data[SPEC::HAS_TRANSPOSES && SPEC::N_HIDDEN > 0 ? offset(SPEC::N_HIDDEN) : 1];
@@ -186,7 +187,7 @@ namespace rl_tools::nn_models::panel_mlp {
         using SPEC = T_SPEC;
         using T = typename SPEC::T;
 
-        // Columns of W that are kept: all but those of inputs whose gradient nobody needs.
+        // Columns of W that are kept: all but those of inputs whose gradient is not needed.
         static constexpr std::size_t first_column(std::size_t layer) {
             const bool reads_input = layer == 0 || SPEC::N_HIDDEN == 0;
             return reads_input ? SPEC::INPUT_DIM - SPEC::INPUT_GRADIENT_DIM : 0;
@@ -194,24 +195,24 @@ namespace rl_tools::nn_models::panel_mlp {
         static constexpr std::size_t n_columns(std::size_t layer) {
             return SPEC::input_dim(layer) - first_column(layer);
         }
-        // Rows of W to a column, for hidden layers with padding to whole blocks, and by one more where columns would
-        // share a few cache sets again; the heads share one matrix.
-        static constexpr std::size_t row_dim(std::size_t layer) {
+        // The leading dimension of W^T, rows of W to a column: for hidden layers with padding to whole blocks, and by
+        // one more where columns would share a few cache sets again; the heads share one matrix.
+        static constexpr std::size_t ld(std::size_t layer) {
             if (SPEC::is_head(layer)) {
                 return SPEC::OUTPUT_DIM;
             }
-            constexpr std::size_t BLOCK = panel::SIZE<T>;
+            constexpr std::size_t BLOCK = panel::LINE_LANES<T>;
             const std::size_t dim = panel::n_blocks(SPEC::output_dim(layer), BLOCK) * BLOCK;
-            return dim * sizeof(T) % panel::ALIASING_BYTES == 0 ? dim + BLOCK : dim;
+            return dim * sizeof(T) % panel::tuning::L1_ALIASING_BYTES == 0 ? dim + BLOCK : dim;
         }
         static constexpr std::size_t offset(std::size_t layer) {
             std::size_t sum = 0;
             for (std::size_t below = 0; below < layer && below < SPEC::N_HIDDEN; below++) {
-                sum += n_columns(below) * row_dim(below);
+                sum += n_columns(below) * ld(below);
             }
             return sum;
         }
-        static constexpr std::size_t DIM = offset(SPEC::N_HIDDEN) + n_columns(SPEC::N_HIDDEN) * row_dim(SPEC::N_HIDDEN);
+        static constexpr std::size_t DIM = offset(SPEC::N_HIDDEN) + n_columns(SPEC::N_HIDDEN) * ld(SPEC::N_HIDDEN);
 
         alignas(panel::ALIGNMENT) T data[SPEC::HAS_TRANSPOSES && DIM > 0 ? DIM : 1];
 
@@ -227,7 +228,8 @@ namespace rl_tools::nn_models::panel_mlp {
     template <typename T_SPEC>
     struct UpdateScratch {
         using T = typename T_SPEC::T;
-        static constexpr std::size_t ROWS = T_SPEC::SIZE > T_SPEC::HEAD_DIM ? T_SPEC::SIZE : T_SPEC::HEAD_DIM;
+        static constexpr std::size_t ROWS =
+            T_SPEC::PANEL_LANES > T_SPEC::HEAD_DIM ? T_SPEC::PANEL_LANES : T_SPEC::HEAD_DIM;
         alignas(panel::ALIGNMENT) T weights[ROWS * T_SPEC::MAX_WIDTH];
         alignas(panel::ALIGNMENT) T biases[ROWS];
     };

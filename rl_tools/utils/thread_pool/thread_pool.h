@@ -13,6 +13,8 @@
 #include <type_traits>
 #include <vector>
 
+#include <rl_tools/devices/tuning.h>
+
 namespace rl_tools::utils {
     class ThreadPool {
       public:
@@ -66,7 +68,7 @@ namespace rl_tools::utils {
         // 20].
         static constexpr unsigned INDEX_BITS = 20;
         static constexpr std::uint64_t INDEX_MASK = (std::uint64_t{1} << INDEX_BITS) - 1;
-        static constexpr unsigned SPINS_BEFORE_SLEEP = 20000;
+        static constexpr unsigned SPINS_BEFORE_SLEEP = devices::tuning::SPINS_BEFORE_SLEEP;
 
         static std::uint64_t next_task(std::uint64_t ticket) { return ticket & INDEX_MASK; }
         static std::uint64_t n_tasks_of(std::uint64_t ticket) { return (ticket >> INDEX_BITS) & INDEX_MASK; }

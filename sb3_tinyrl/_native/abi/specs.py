@@ -17,50 +17,44 @@ _SCALARS = {"float32": "float", "float64": "double"}
 _OBSERVATIONS = _SCALARS | {
     f"{sign}int{bits}": f"std::{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)
 }
-#: Functions of ``rl_tools/nn/torch_activation`` and the names of their constants.
-_ACTIVATIONS: dict[str, tuple[str, ...]] = {
-    "IDENTITY": (),
-    "RELU": (),
-    "TANH": (),
-    "ELU": ("ALPHA",),
-    "LEAKY_RELU": ("NEGATIVE_SLOPE",),
-    "GELU": (),
-    "GELU_TANH": (),
-    "SILU": (),
-    "SIGMOID": (),
-    "SOFTPLUS": ("BETA", "THRESHOLD"),
-}
 
 
 @dataclass(frozen=True)
 class Activation:
     """An activation function with its constants.
 
-    :param function: its name in ``rl_tools/nn/torch_activation/torch_activation.h``
-    :param constants: finite numbers, in the order of :class:`torch.nn.Module`'s arguments: ELU's ``alpha``, LeakyReLU's
-        ``negative_slope``, Softplus' ``beta`` and ``threshold``
-    :raises ValueError: when there is no such function, or the constants are not as many finite numbers as it has
+    :param struct: its name in ``rl_tools/nn/torch_activation/torch_activation.h``
+    :param constants: names in C++ and finite numbers, one for each constant that the structure asks for
+    :raises ValueError: when a name is no identifier, or a constant no finite number
     """
 
-    function: str = "RELU"
-    constants: tuple[float, ...] = ()
+    struct: str = "Relu"
+    constants: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
-        _require_choice("function", self.function, _ACTIVATIONS)
-        names = _ACTIVATIONS[self.function]
-        if len(self.constants) != len(names) or not all(map(math.isfinite, self.constants)):
-            raise ValueError(
-                f"constants is {self.constants!r}, expected {len(names)} finite numbers for {self.function}; "
-                f"pass ({''.join(f'{name}, ' for name in names)})"
-            )
+        _require_identifier("struct", self.struct)
+        for name, value in self.constants:
+            _require_identifier("constants", name)
+            if not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise ValueError(f"{name} is {value!r}, expected a finite number; pass one")
 
-    def members(self) -> str:
-        """Return the body of the C++ structure that names the function."""
-        lines = [f"static constexpr auto FUNCTION = nn::torch_activation::Function::{self.function};"]
-        for name, value in zip(_ACTIVATIONS[self.function], self.constants, strict=True):
-            # In hexadecimal, exactly; adding zero takes the sign from -0.0, which equals 0.0.
-            lines.append(f"static constexpr double {name} = {(float(value) + 0.0).hex()};")
-        return "\n".join(f"        {line}" for line in lines)
+    def declarations(self) -> str:
+        """Return the C++ that names the function ``ACTIVATION``."""
+        function = f"nn::torch_activation::{self.struct}"
+        if not self.constants:
+            return f"    using ACTIVATION = {function};"
+        # In hexadecimal, exactly; adding zero takes the sign from -0.0, which equals 0.0.
+        lines = [
+            f"        static constexpr double {name} = {(float(value) + 0.0).hex()};" for name, value in self.constants
+        ]
+        return "\n".join(
+            [
+                "    struct ACTIVATION_CONSTANTS {",
+                *lines,
+                "    };",
+                f"    using ACTIVATION = {function}<ACTIVATION_CONSTANTS>;",
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -134,9 +128,7 @@ namespace rl_tools::kernel_spec {{
     constexpr TI ACTION_DIM = {self.action_dim};
     constexpr TI N_CRITICS = {self.n_critics};
     constexpr TI BATCH_SIZE = {self.batch_size};
-    struct ACTIVATION {{
-{self.activation.members()}
-    }};
+{self.activation.declarations()}
     using ACTOR_LAYERS = std::index_sequence<{", ".join(map(str, self.actor_layers))}>;
     using CRITIC_LAYERS = std::index_sequence<{", ".join(map(str, self.critic_layers))}>;
     constexpr bool USE_SDE = {str(self.use_sde).lower()};
@@ -224,6 +216,11 @@ def _require_layers(name: str, value: Any) -> None:
         raise TypeError(f"{name} is {value!r}, expected a tuple of widths; pass for example (256, 256)")
     for index, width in enumerate(value):
         _require_size(f"{name}[{index}]", width)
+
+
+def _require_identifier(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not (value.isascii() and value.isidentifier()):
+        raise ValueError(f"{name} is {value!r}, expected an identifier of C++; pass letters, digits and underscores")
 
 
 def _require_choice(name: str, value: Any, choices: Iterable[str]) -> None:

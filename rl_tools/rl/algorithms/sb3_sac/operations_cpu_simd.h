@@ -207,18 +207,22 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         auto& networks = context.networks;
         auto& workspace = context.workspace;
         const auto& parameters = context.hyper_parameters;
-        panel_mlp::UpdateRule<T> rules[SPEC::N_CRITICS];
+        panel_mlp::Update<typename SPEC::CRITIC, SPEC::N_PANELS> updates[SPEC::N_CRITICS];
         for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
             const double n_steps = *networks.critics[i].layers[0].weights.step;
-            rules[i] = {adam::next_step<T>(parameters.critic_optimizer, n_steps), true, move_targets,
-                        static_cast<T>(parameters.tau), static_cast<T>(1 - parameters.tau)};
+            updates[i] = {&networks.critics[i],
+                          &networks.target_critics[i],
+                          &workspace.critics[i],
+                          &workspace.critics_transposed_inputs[i],
+                          &workspace.critic_gradients[i],
+                          &workspace.critics_transposed_weights[i],
+                          {adam::next_step<T>(parameters.critic_optimizer, n_steps),
+                           {move_targets, true},
+                           static_cast<T>(parameters.tau),
+                           static_cast<T>(1 - parameters.tau)}};
         }
         context.device.thread_pool.parallel_for(SPEC::N_CRITICS * N_TASKS, [&](std::uint32_t task, unsigned thread) {
-            const std::size_t i = task / N_TASKS;
-            update(context.device, rules[i], networks.critics[i], &networks.target_critics[i],
-                   workspace.critics_transposed_weights[i], workspace.critics[i],
-                   workspace.critics_transposed_inputs[i], workspace.critic_gradients[i],
-                   context.scratch[thread].critic_update, task % N_TASKS);
+            update(context.device, updates[task / N_TASKS], context.scratch[thread].critic_update, task % N_TASKS);
         });
         for (auto& critic : networks.critics) {
             count_step(critic);
@@ -344,20 +348,24 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         auto& actor = context.networks.actor;
         auto& workspace = context.workspace;
         const double n_steps = *actor.layers[0].weights.step;
-        const panel_mlp::UpdateRule<T> rule = {adam::next_step<T>(context.hyper_parameters.actor_optimizer, n_steps),
-                                               !is_last, false, T(0), T(0)};
+        const panel_mlp::Update<typename SPEC::ACTOR, SPEC::N_PANELS> actor_update = {
+            &actor,
+            nullptr,
+            &workspace.actor,
+            &workspace.actor_transposed_inputs,
+            &workspace.actor_gradients,
+            &workspace.actor_transposed_weights,
+            {adam::next_step<T>(context.hyper_parameters.actor_optimizer, n_steps), {false, !is_last}, T(0), T(0)}};
         context.device.thread_pool.parallel_for(N_POLICY_TASKS + N_TASKS, [&](std::uint32_t task, unsigned thread) {
             if constexpr (N_POLICY_TASKS > 0) {
                 if (task < N_POLICY_TASKS) {
-                    update(rule.step, context.networks.policy, workspace.step_noise,
+                    update(actor_update.rule.step, context.networks.policy, workspace.step_noise,
                            workspace.actor.template layer_input<SPEC::head(0)>(0), workspace.actor_gradients.output(0),
                            workspace.policy_gradients, context.scratch[thread].policy);
                     return;
                 }
             }
-            update(context.device, rule, actor, decltype(&actor){nullptr}, workspace.actor_transposed_weights,
-                   workspace.actor, workspace.actor_transposed_inputs, workspace.actor_gradients,
-                   context.scratch[thread].actor_update, task - N_POLICY_TASKS);
+            update(context.device, actor_update, context.scratch[thread].actor_update, task - N_POLICY_TASKS);
         });
         count_step(actor);
         count_step(context.networks.policy);
@@ -372,9 +380,11 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         PhaseTimer timer(workspace.phase_seconds);
         algorithm.device.thread_pool.parallel_for(SPEC::N_CRITICS + 1, [&](std::uint32_t task, unsigned) {
             if (task < SPEC::N_CRITICS) {
-                transpose(algorithm.device, networks.critics[task], workspace.critics_transposed_weights[task]);
+                panel_mlp::refresh_transposed_weights(algorithm.device, networks.critics[task],
+                                                      workspace.critics_transposed_weights[task]);
             } else {
-                transpose(algorithm.device, networks.actor, workspace.actor_transposed_weights);
+                panel_mlp::refresh_transposed_weights(algorithm.device, networks.actor,
+                                                      workspace.actor_transposed_weights);
             }
         });
         timer.end(Phase::TRANSPOSE_WEIGHTS);
@@ -454,7 +464,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             for (std::size_t j = 0; j < SPEC::OBSERVATION_DIM; j++) {
                 actor.input(0)[j] = static_cast<T>(*observations++ / static_cast<float>(SPEC::OBSERVATION_DIVISOR));
             }
-            forward_sample(algorithm.device, networks.actor, actor);
+            forward_single(algorithm.device, networks.actor, actor);
             T action_noise[SPEC::ACTION_DIM] = {};
             exploration_noise(algorithm.device, typename SPEC::POLICY{}, networks.policy, noise, i,
                               actor.template layer_input<HEAD>(0), actor.template layer_output<HEAD + 1>(0),

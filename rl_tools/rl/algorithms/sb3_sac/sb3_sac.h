@@ -37,7 +37,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             std::max(nn_models::panel_mlp::largest_layer(OBSERVATION_DIM, T_ACTOR_LAYERS{}),
                      nn_models::panel_mlp::largest_layer(OBSERVATION_DIM + ACTION_DIM, T_CRITIC_LAYERS{}));
         using PANEL = typename T_DEVICE::template PANEL<T, BATCH_SIZE, LARGEST_LAYER>;
-        static constexpr std::size_t PANEL_LANES = PANEL::SIZE;
+        static constexpr std::size_t PANEL_LANES = PANEL::LANES;
         static constexpr std::size_t N_PANELS = panel::n_blocks(BATCH_SIZE, PANEL_LANES);
         static_assert(OBSERVATION_DIM > 0 && ACTION_DIM > 0 && N_CRITICS > 0 && BATCH_SIZE > 0);
 
@@ -128,8 +128,8 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         using CRITIC = typename SPEC::CRITIC;
         union {
             struct {
-                nn_models::panel_mlp::Activations<ACTOR, 1> actor;    // for s'
-                nn_models::panel_mlp::Activations<CRITIC, 1> critic;  // for (s', a'), one target after the other
+                nn_models::panel_mlp::ForwardValues<ACTOR, 1> actor;    // for s'
+                nn_models::panel_mlp::ForwardValues<CRITIC, 1> critic;  // for (s', a'), one target after the other
                 nn_models::panel_mlp::Gradients<CRITIC, 1> critic_gradients;
                 typename SPEC::POLICY::Panel policy;  // a' ~ pi(s')
                 alignas(panel::ALIGNMENT) T targets[SPEC::PANEL_LANES];
@@ -147,7 +147,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         using SPEC = T_SPEC;
         using T = typename SPEC::T;
         template <typename NETWORK>
-        using Activations = nn_models::panel_mlp::Activations<NETWORK, SPEC::N_PANELS>;
+        using ForwardValues = nn_models::panel_mlp::ForwardValues<NETWORK, SPEC::N_PANELS>;
         template <typename NETWORK>
         using Gradients = nn_models::panel_mlp::Gradients<NETWORK, SPEC::N_PANELS>;
         template <typename NETWORK>
@@ -158,9 +158,9 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         using CRITIC = typename SPEC::CRITIC;
         using POLICY = typename SPEC::POLICY;
 
-        Activations<ACTOR> actor;
+        ForwardValues<ACTOR> actor;
         Gradients<ACTOR> actor_gradients;
-        Activations<CRITIC> critics[SPEC::N_CRITICS];
+        ForwardValues<CRITIC> critics[SPEC::N_CRITICS];
         Gradients<CRITIC> critic_gradients[SPEC::N_CRITICS];
         typename POLICY::StepNoise step_noise;
         typename POLICY::Panel policy[SPEC::N_PANELS];
@@ -210,7 +210,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         using HyperParameters = sb3_sac::HyperParameters;
         using Losses = sb3_sac::Losses;
         using OBSERVATION = typename SPEC::OBSERVATION;
-        using Acting = nn_models::panel_mlp::Activations<typename SPEC::ACTOR, 1>;
+        using Acting = nn_models::panel_mlp::ForwardValues<typename SPEC::ACTOR, 1>;
         static constexpr std::size_t OBSERVATION_DIM = SPEC::OBSERVATION_DIM;
         static constexpr std::size_t ACTION_DIM = SPEC::ACTION_DIM;
         static constexpr std::size_t LATENT_DIM = SPEC::LATENT_DIM;

@@ -111,7 +111,7 @@ namespace rl_tools::rl::policies::squashed_gaussian {
     template <typename SPEC, std::size_t N_PANELS>
     auto latent_gradient(const StepNoise<SPEC>&, const typename SPEC::T*, std::size_t,
                          const Gradients<SPEC, N_PANELS>&) {
-        return nn_models::panel_mlp::NoOtherGradient<typename SPEC::T>{};
+        return nn_models::panel_mlp::ZeroGradient<typename SPEC::T>{};
     }
 
     template <typename T>

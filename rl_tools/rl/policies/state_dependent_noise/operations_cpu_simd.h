@@ -86,7 +86,7 @@ namespace rl_tools::rl::policies::state_dependent_noise {
     template <typename DEVICE, typename SPEC>
     void sample_step_noise(DEVICE& device, const Parameters<typename SPEC::T>& parameters, const philox::Engine& engine,
                            StepNoise<SPEC>& noise) {
-        constexpr std::size_t BLOCK = 16;
+        constexpr std::size_t BLOCK = devices::tuning::NOISE_MATRIX_ROWS_PER_TASK;
         device.thread_pool.parallel_for(panel::n_blocks(SPEC::LATENT_DIM, BLOCK), [&](std::uint32_t task, unsigned) {
             const std::size_t first = task * BLOCK;
             const std::size_t end = first + BLOCK < SPEC::LATENT_DIM ? first + BLOCK : SPEC::LATENT_DIM;
@@ -120,7 +120,7 @@ namespace rl_tools::rl::policies::state_dependent_noise {
             scratch.squares[i] = latent[i] * latent[i];
         }
         T* variance = panel.standard_deviation;
-        dense::forward<SPEC::LATENT_DIM, SPEC::ACTION_DIM, LANES, dense::Function::IDENTITY>(
+        dense::forward<SPEC::LATENT_DIM, SPEC::ACTION_DIM, LANES, dense::Identity>(
             device, noise.variances, noise.variance_biases, scratch.squares, variance);
         for (std::size_t lane = 0; lane < LANES; lane++) {
             panel.log_probability[lane] = 0;
