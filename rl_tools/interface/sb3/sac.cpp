@@ -53,7 +53,7 @@ struct Kernel {
     Kernel(unsigned n_threads, const rlt::utils::blas::Library* blas)
         : device(make_device<DEVICE>(n_threads, blas)),
           workspace(std::make_unique<sac::Workspace<SPEC>>()),
-          scratch(std::make_unique<sac::Scratch<SPEC>[]>(n_threads)) {
+          scratch(std::make_unique<sac::Scratch<SPEC>[]>(device.thread_pool.size())) {
         sac::initialise(networks, *workspace);
     }
 
@@ -70,13 +70,18 @@ RL_TOOLS_EXPORT std::uint32_t sb3_sac_abi_version() {
     return 6;
 }
 
-// Null where memory or threads are not to be had. `blas` is read by kernels that were compiled for a BLAS.
+// Null where memory is not to be had. `blas` is read by kernels that were compiled for a BLAS.
 RL_TOOLS_EXPORT Kernel* sb3_sac_create(std::uint32_t n_threads, const rlt::utils::blas::Library* blas) {
     try {
         return new Kernel(n_threads, blas);
     } catch (const std::exception&) {
         return nullptr;
     }
+}
+
+// Threads that there are, the calling one among them: fewer than asked for where the operating system starts no more.
+RL_TOOLS_EXPORT std::uint32_t sb3_sac_n_threads(const Kernel* kernel) {
+    return kernel->device.thread_pool.size();
 }
 
 RL_TOOLS_EXPORT void sb3_sac_destroy(Kernel* kernel) {
