@@ -26,7 +26,7 @@ def require_n_threads(n_threads: object) -> None:
 
     :raises ValueError: for anything but an integer from 1 to :data:`MAX_THREADS`, or ``None``
     """
-    if n_threads is not None and not (isinstance(n_threads, Integral) and 1 <= n_threads <= MAX_THREADS):
+    if n_threads is not None and not (isinstance(n_threads, Integral) and 1 <= int(n_threads) <= MAX_THREADS):
         raise ValueError(f"n_threads={n_threads!r}; expected 1 to {MAX_THREADS}, or None for as many as are fastest")
 
 

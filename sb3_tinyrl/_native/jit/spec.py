@@ -232,7 +232,7 @@ def _require_size(name: str, value: Any) -> None:
         raise TypeError(f"{name} is {value!r}, expected an int; pass a whole number of at least 1")
     if value < 1:
         raise ValueError(f"{name} is {value}, expected at least 1; pass a positive size")
-    if value > _LARGEST_SIZE:
+    if int(value) > _LARGEST_SIZE:
         raise ValueError(f"{name} is {value}, expected at most {_LARGEST_SIZE} (2**30); pass a smaller size")
 
 

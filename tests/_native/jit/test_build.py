@@ -190,12 +190,10 @@ def test_a_killed_builder_holds_nobody_up(
     builder.kill()
     builder.join()
     assert workspaces(cache)
-    try:
-        start = time.monotonic()
-        library = build(SPEC)
-        assert time.monotonic() - start < 10
-    finally:
-        os.kill(compiler.process_ids()[0], signal.SIGKILL)  # SIGKILL left the builder no chance to do so
+    wait_until(lambda: not is_running(compiler.process_ids()[0]))
+    start = time.monotonic()
+    library = build(SPEC)
+    assert time.monotonic() - start < 10
     assert answer(library) == 42003
     assert not workspaces(cache)
 
@@ -322,13 +320,13 @@ def test_a_linker_error_is_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_compiler_that_dies_silently(fake_compiler: Install) -> None:
     fake_compiler("kill -9 $$")
-    with pytest.raises(KernelBuildError, match=r"^the C\+\+ compiler failed: "):
+    with pytest.raises(KernelBuildError, match=r"^the C\+\+ compiler failed: it was killed by signal 9 \(SIGKILL\)"):
         build(SPEC)
 
 
 def test_a_compiler_that_does_nothing(fake_compiler: Install) -> None:
     fake_compiler("exit 0")
-    with pytest.raises(KernelBuildError, match="failed: no error message"):
+    with pytest.raises(KernelBuildError, match="failed: it ended with status 0 without a word, but wrote no library"):
         build(SPEC)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_tinyrl._native.errors import CacheError
-from sb3_tinyrl._native.jit.cache import KernelCache, cache_directory, cache_key
+from sb3_tinyrl._native.jit.cache import KernelCache, cache_directory, cache_key, content_key
 
 NEVER = threading.Event()
 INGREDIENTS = st.dictionaries(st.text(), st.one_of(st.text(), st.lists(st.text())))
@@ -27,8 +27,11 @@ def test_the_directory_is_the_users_unless_the_variable_is_set(tmp_path: Path, m
 
 @given(INGREDIENTS, INGREDIENTS)
 def test_keys_are_equal_exactly_if_the_ingredients_are(one: dict[str, object], other: dict[str, object]) -> None:
-    assert (cache_key(one) == cache_key(other)) == (one == other)
-    assert cache_key(one) == cache_key(dict(reversed(one.items())))
+    assert (content_key(one) == content_key(other)) == (one == other)
+    assert (cache_key({}, one) == cache_key({}, other)) == (one == other)
+    reordered = dict(reversed(one.items()))
+    assert cache_key(one, one) == cache_key(reordered, reordered)
+    assert cache_key(one, other).startswith(content_key(one))
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def kernels(tmp_path: Path) -> KernelCache:
 def publish(kernels: KernelCache, key: str, contents: bytes) -> Path:
     with kernels.lock(key, NEVER), kernels.workspace(key, {}) as folder:
         (folder / "built").write_bytes(contents)
-        return kernels.publish(key, folder / "built")
+        return kernels.publish(key, folder / "built", "a test")
 
 
 def test_finds_what_was_published_and_nothing_else(kernels: KernelCache) -> None:
@@ -52,7 +55,7 @@ def test_finds_what_was_published_and_nothing_else(kernels: KernelCache) -> None
     assert path.read_bytes() == b"another"
 
 
-@pytest.mark.parametrize("file", ["a.so", "a.sha256"])
+@pytest.mark.parametrize("file", ["a.so", "a.json"])
 @pytest.mark.parametrize("contents", [b"", b"libra", b"librarz", None])
 def test_does_not_find_what_is_damaged(kernels: KernelCache, file: str, contents: bytes | None) -> None:
     publish(kernels, "a", b"library")
