@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from sb3_tinyrl import cache
 from sb3_tinyrl.bench import cli as bench
 from sb3_tinyrl.bench.scaling import cli as scaling
 from sb3_tinyrl.environments import speed
@@ -17,6 +18,7 @@ def main() -> int:
     bench.add_command(commands)
     scaling.add_command(commands)
     speed.add_command(commands)
+    cache.add_command(commands)
     arguments = parser.parse_args()
     status: int = arguments.run(arguments)
     return status
