@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sb3_tinyrl._native.errors import CompilerNotFoundError, KernelBuildError
+from sb3_tinyrl._native.errors import CacheError, CompilerNotFoundError, KernelBuildError
 from sb3_tinyrl._native.jit import compiler as compiler_module
 from sb3_tinyrl._native.jit import library_file, processes
 from sb3_tinyrl._native.jit.cache import KernelCache, cache_directory, cache_key, cache_size_limit, content_key
@@ -63,8 +63,9 @@ def build(spec: LibrarySpec, *, cancelled: threading.Event | None = None) -> Pat
     """Return a shared library for ``spec``, compiling it unless the cache has it.
 
     Safe to call from any thread and from many processes at once: one compiles, the others wait for it. A
-    KeyboardInterrupt ends the compiler, too, and so does the end of this process, be it killed. Without a compiler, one
-    that another compiler has made of the same sources for the same processor is as good.
+    KeyboardInterrupt ends the compiler, too, and so does the end of this process, be it killed. Without a compiler, or
+    in a cache that can't be written to, one that another compiler has made of the same sources for the same processor
+    is as good.
 
     :param spec: what to compile for
     :param cancelled: to be set from another thread to end the compiler, or the wait for another process
@@ -77,15 +78,17 @@ def build(spec: LibrarySpec, *, cancelled: threading.Event | None = None) -> Pat
     content = _Content(spec, find_headers())
     cache = KernelCache(cache_directory())
     try:
-        compiler = find_compiler(cancelled)
-    except CompilerNotFoundError as error:
+        return _find_or_compile(_Recipe(content, find_compiler(cancelled)), cache, cancelled)
+    except (CompilerNotFoundError, CacheError) as error:
         if library := cache.find_any(content.key()):
-            _logger.info("%s; a library made elsewhere serves", error)
+            _logger.info("%s; a library that another compiler has made serves", error)
             return library
         raise
     except CancelledError:
         raise KernelBuildError("the build was cancelled") from None
-    recipe = _Recipe(content, compiler)
+
+
+def _find_or_compile(recipe: _Recipe, cache: KernelCache, cancelled: threading.Event) -> Path:
     key = recipe.key()
     if library := cache.find(key):
         return library

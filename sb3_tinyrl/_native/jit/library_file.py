@@ -36,8 +36,7 @@ def _flaw_of_elf(header: bytes, size: int) -> str | None:
     kind, machine = struct.unpack_from(f"{order}HH", header, 16)
     if kind != _SHARED_OBJECT:
         return "it is an ELF file, but no shared library"
-    with open(sys.executable, "rb") as file:
-        own = file.read(_HEADER_BYTES)
+    own = _own_header()
     if own.startswith(_ELF) and (header[4:6], header[18:20]) != (own[4:6], own[18:20]):
         return f"it is for another kind of processor (ELF machine {machine})"
     # The table of sections comes last.
@@ -46,3 +45,12 @@ def _flaw_of_elf(header: bytes, size: int) -> str | None:
     if offset + entry_size * n_entries > size:
         return f"it ends after {size} bytes, before its table of sections"
     return None
+
+
+def _own_header() -> bytes:
+    """The first bytes of the interpreter, where this user may read it."""
+    try:
+        with open("/proc/self/exe", "rb") as file:
+            return file.read(_HEADER_BYTES)
+    except OSError:
+        return b""

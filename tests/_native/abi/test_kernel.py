@@ -23,6 +23,7 @@ def compile_library(folder, source):
     library = folder / "stale.so"
     compiler = find_compiler().command
     subprocess.run([*compiler, "-shared", "-fPIC", folder / "stale.cpp", "-o", library], check=True, timeout=120)
+    library.chmod(0o644)  # whatever the umask
     return library
 
 
