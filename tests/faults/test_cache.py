@@ -12,6 +12,8 @@ from small_model import STRANGER, as_root, run
 
 from sb3_tinyrl._native.jit.compiler import find_compiler
 
+pytestmark = pytest.mark.slow
+
 PREDICT_AND_LEARN = """
 model = make(1, kernel="auto")
 model.predict(model.observation_space.sample())
@@ -49,10 +51,8 @@ def test_a_planted_library_is_not_loaded(cache: Path, tmp_path: Path, fault: str
             library.symlink_to(tmp_path / library.name)
     output = run(PREDICT_AND_LEARN, cache)
     assert "planted code runs" not in output
-    assert (
-        len(re.findall("PyTorch update: .*(?:chmod go-w|belongs to user|remove it).*set SB3_TINYRL_CACHE_DIR", output))
-        == 1
-    )
+    reason = "PyTorch update: .*(?:chmod go-w|belongs to user|remove it).*set SB3_TINYRL_CACHE_DIR"
+    assert len(re.findall(reason, output)) == 1
 
 
 def test_no_umask_makes_a_cache_that_others_can_write(tmp_path: Path) -> None:
@@ -72,13 +72,13 @@ def test_a_cache_of_root_serves_another_user(built: Path) -> None:
     assert sorted((path.name, path.stat().st_mtime) for path in built.iterdir()) == before
 
 
-@pytest.mark.slow
 def test_a_machine_without_a_compiler_trains_with_what_was_built_ahead(tmp_path: Path) -> None:
     cache, model = tmp_path / "cache", tmp_path / "model.zip"
     run(f"make(1, kernel='torch').save({str(model)!r})", cache)
     assert not cache.exists()
-    command = "import runpy; sys.argv = ['sb3_tinyrl', 'cache', 'build', {}]; runpy.run_module('sb3_tinyrl', run_name='__main__')"
-    assert "model.zip: " in run(command.format(f"{str(model)!r}, '--env', 'rl_tools/Pendulum-v0'"), cache)
+    arguments = ["sb3_tinyrl", "cache", "build", str(model), "--env", "rl_tools/Pendulum-v0"]
+    command = f"import runpy; sys.argv = {arguments}; runpy.run_module('sb3_tinyrl', run_name='__main__')"
+    assert "model.zip: " in run(command, cache)
     assert len(list(cache.glob("*.so"))) == 2
     run(
         f"""
@@ -97,7 +97,6 @@ native.step(native.action_space.sample())
 
 
 @as_root
-@pytest.mark.slow
 def test_a_full_disk_is_an_error_and_later_builds_succeed(tmp_path: Path) -> None:
     """On a file system too small for the compiler's results, then for the library alone."""
     disk = tmp_path / "disk"

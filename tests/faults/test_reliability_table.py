@@ -11,6 +11,12 @@ PAGE = (ROOT / "docs" / "guide" / "reliability.md").read_text(encoding="utf-8")
 ROWS = [row for row in re.findall(r"^\|(.*)\|$", PAGE, re.MULTILINE) if not re.match(r" fault |---", row)]
 
 
+def functions(path: Path) -> set[str]:
+    """Names of the functions in a module."""
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name for node in module.body if isinstance(node, ast.FunctionDef)}
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_every_promise_has_a_test(row: str) -> None:
     _, _, tests = row.split(" | ")
@@ -18,22 +24,11 @@ def test_every_promise_has_a_test(row: str) -> None:
     assert names
     for name in names:
         path, _, function = name.partition("::")
-        functions = {
-            node.name
-            for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8")))
-            if isinstance(node, ast.FunctionDef)
-        }
-        assert function in functions
+        assert function in functions(ROOT / path)
 
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parent.glob("test_*.py")), ids=lambda path: path.name)
 def test_every_test_of_faults_has_a_promise(path: Path) -> None:
-    if path == Path(__file__):
-        return
-    named = set(re.findall(rf"tests/faults/{path.name}::(\w+)", PAGE))
-    tests = {
-        node.name
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
-    }
-    assert tests == named
+    named = set(re.findall(rf"`tests/faults/{path.name}::(\w+)`", PAGE))
+    if path != Path(__file__):
+        assert named == {name for name in functions(path) if name.startswith("test_")}

@@ -35,6 +35,7 @@ _LIBRARY_SUFFIX = ".dll" if sys.platform == "win32" else ".so"
 _WORKSPACE_SUFFIX = ".build"
 _SECONDS_BETWEEN_LOOKS = 0.1
 _NEVER = 0.0
+_FILE_MODE = 0o644  # whatever the umask
 #: Libraries this new are not removed to make room: the process that has asked for them may be about to load them.
 _SECONDS_IN_USE = 600
 #: What names our files, today and in earlier versions: a folder that a user chose may hold others.
@@ -197,7 +198,7 @@ class KernelCache:
         """
         from filelock import FileLock, Timeout  # slow to import, and only needed for building
 
-        lock = FileLock(self._lock(key))
+        lock = FileLock(self._lock(key), mode=_FILE_MODE)
         try:
             with self._explained():
                 make_private_folder(self.directory)
@@ -242,7 +243,7 @@ class KernelCache:
             description.write_text(json.dumps({"sha256": sha256, "for": purpose}), encoding="utf-8")
             os.utime(description, (_NEVER, _NEVER))
             for file in (library, description):
-                file.chmod(0o644)  # whatever the umask
+                file.chmod(_FILE_MODE)
             # Between the two steps the pair does not match, which `find` takes for damage: nothing loads it.
             os.replace(library, self._library(key))
             os.replace(description, self._description(key))
@@ -297,7 +298,7 @@ class KernelCache:
             if names:
                 require_trusted_folder(self.directory)
             for key in sorted({key for name in names if _KEY.fullmatch(key := name.partition(".")[0])}):
-                with suppress(Timeout), FileLock(self._lock(key)).acquire(timeout=0):
+                with suppress(Timeout), FileLock(self._lock(key), mode=_FILE_MODE).acquire(timeout=0):
                     for path in self.directory.glob(f"{key}.*"):
                         if path.suffix == _WORKSPACE_SUFFIX:
                             shutil.rmtree(path, ignore_errors=True)
@@ -354,7 +355,7 @@ class KernelCache:
             if key == own_key:  # we hold its lock, so the process that made the folder is gone
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
-            with suppress(Timeout), FileLock(self._lock(key)).acquire(timeout=0):
+            with suppress(Timeout), FileLock(self._lock(key), mode=_FILE_MODE).acquire(timeout=0):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
