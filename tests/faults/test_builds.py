@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,15 @@ def processes_in(folder: Path) -> list[int]:
     return found
 
 
+def named_processes_in(folder: Path) -> dict[str, int]:
+    """The same, by the name of the program."""
+    names = {}
+    for process_id in processes_in(folder):
+        with suppress(OSError):  # it has ended meanwhile
+            names[Path(f"/proc/{process_id}/comm").read_text().strip()] = process_id
+    return names
+
+
 def assert_no_compiler_is_left(cache: Path) -> None:
     deadline = time.monotonic() + 20
     while left := processes_in(cache):
@@ -45,12 +55,12 @@ def wait_for_compiler(cache: Path) -> None:
 def test_a_killed_ninja_leaves_no_compiler_behind(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     process = start("make(1, kernel='auto').learn(30)", cache)
-    wait_for_compiler(cache)
-    ninjas = [pid for pid in processes_in(cache) if Path(f"/proc/{pid}/comm").read_text().strip() == "ninja"]
-    for pid in ninjas:
-        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while "ninja" not in (names := named_processes_in(cache)) or not {"cc1plus", "clang++"} & names.keys():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+    os.kill(names["ninja"], signal.SIGKILL)
     output, _ = process.communicate(timeout=120)
-    assert ninjas
     assert "PyTorch update: the C++ compiler failed: it was killed by signal 9 (SIGKILL)" in output
     assert_no_compiler_is_left(cache)
     assert not list(cache.glob("*.build"))
