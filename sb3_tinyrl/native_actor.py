@@ -22,7 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_tinyrl import memory
 from sb3_tinyrl._native.abi.blas import Blas
 from sb3_tinyrl._native.abi.structs import Engine
-from sb3_tinyrl._native.errors import BlasError, KernelError, UnsupportedByKernelError
+from sb3_tinyrl._native.errors import BlasError, KernelError, UnsupportedByKernelError, UntrustedCacheError
 from sb3_tinyrl.environments.vec_env import as_native_vec_env
 from sb3_tinyrl.fused_loop import FusedLoop
 from sb3_tinyrl.observations import features, require_finite
@@ -119,10 +119,13 @@ class NativeActor(Base):
         # A failed build raises the same error at each try: without this, it would keep the frames of all of them.
         error.__traceback__ = None
         self._session.reason = str(error)
-        message = f"TinySAC trains through Stable-Baselines3's PyTorch update: {error}"
+        self._tell(f"TinySAC trains through Stable-Baselines3's PyTorch update: {error}")
+
+    def _tell(self, message: str) -> None:
+        """Warn of what becomes of the model, once."""
         if message not in self._told:
             self._told.add(message)
-            warnings.warn(message, UserWarning, stacklevel=4)
+            warnings.warn(message, UserWarning, stacklevel=5)
 
     def _is_native(self) -> bool:
         """Whether a kernel serves as far as is known: what it can't take is refused before it is stored."""
@@ -190,7 +193,13 @@ class NativeActor(Base):
         observations = observation if is_batch else observation[np.newaxis]
         if observations.shape[1:] != observation_space.shape or is_image_space(observation_space):
             return None  # an error, whose message is SB3's, or channels to be moved
-        kernel = self._session.for_predicting(self)
+        try:
+            kernel = self._session.for_predicting(self)
+        except UntrustedCacheError as error:
+            if self.kernel == "native":
+                raise
+            self._tell(f"TinySAC predicts without a kernel: {error}")
+            return None
         if kernel is None or kernel.spec.scalar_type != "float32":
             return None
 

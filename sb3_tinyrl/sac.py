@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from numbers import Integral
 from operator import itemgetter
 from typing import Any, Literal, TypeVar
 
@@ -21,7 +20,7 @@ from sb3_tinyrl import contract
 from sb3_tinyrl._native.abi import blas
 from sb3_tinyrl._native.abi.blas import Blas
 from sb3_tinyrl._native.abi.structs import AdamHyperParameters, HyperParameters
-from sb3_tinyrl._native.abi.thread_tuner import MAX_THREADS
+from sb3_tinyrl._native.abi.thread_tuner import require_n_threads
 from sb3_tinyrl._native.errors import UnsupportedByKernelError
 from sb3_tinyrl.contract import training
 from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
@@ -145,12 +144,7 @@ class TinySAC(NativeOffPolicy, SAC):
     def _check_kernel_arguments(self) -> None:
         if self.kernel not in _KERNEL_CHOICES:
             raise ValueError(f"kernel={self.kernel!r}; expected one of {', '.join(map(repr, _KERNEL_CHOICES))}")
-        if self.n_threads is not None and not (
-            isinstance(self.n_threads, Integral) and 1 <= self.n_threads <= MAX_THREADS
-        ):
-            raise ValueError(
-                f"n_threads={self.n_threads!r}; expected 1 to {MAX_THREADS}, or None for as many as are fastest"
-            )
+        require_n_threads(self.n_threads)
         if self.backend is not None and self.backend not in _BACKENDS:
             raise ValueError(f"backend={self.backend!r}; expected one of {', '.join(map(repr, _BACKENDS))}, or None")
         if self.kernel != "torch" and self.backend not in (None, "simd"):

@@ -15,7 +15,7 @@ from sb3_tinyrl import contract, memory
 from sb3_tinyrl._native.abi.blas import Blas
 from sb3_tinyrl._native.abi.kernel import Kernel
 from sb3_tinyrl._native.abi.specs import KernelSpec
-from sb3_tinyrl._native.errors import KernelError, UnsupportedByKernelError
+from sb3_tinyrl._native.errors import KernelError, UnsupportedByKernelError, UntrustedCacheError
 from sb3_tinyrl._native.jit.build import find
 from sb3_tinyrl._native.jit.jobs import BackgroundBuild
 from sb3_tinyrl.capabilities import actor_spec, kernel_spec
@@ -139,6 +139,8 @@ class KernelSession:
         """A kernel that acts for the model, if there is one without compiling or waiting.
 
         A model that has not been trained in this process gets one if the cache has it.
+
+        :raises UntrustedCacheError: when the cache has one that another user can write to
         """
         actor = self._actor
         if actor is not None and actor.kernel.is_of_this_process and actor.watch.holds_thoroughly():
@@ -158,6 +160,8 @@ class KernelSession:
             elif not self._bound.watch.holds_thoroughly():
                 return None  # what trains is bound to other memory than the model's: the next update sees to it
             self._actor = BoundActor(kernel, Watch(model, acting_only=True))
+        except UntrustedCacheError:
+            raise
         except KernelError:
             return None  # Stable-Baselines3 predicts without one.
         return kernel

@@ -276,11 +276,12 @@ def test_falling_back_keeps_no_memory_at_each_step(no_compiler: list[str]) -> No
 
 
 @pytest.mark.filterwarnings("ignore:TinySAC trains through")
-def test_a_compiler_installed_later_is_found_by_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiler_installed_later_is_found_by_the_next_run(no_kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make(kernel="auto", learning_starts=0)
     with monkeypatch.context() as context:
         context.setenv("CXX", "/no/such/compiler")
         model.learn(5)
+        assert model._runtime._binding is None
     model.kernel = "native"
     before = state(model)
     assert_trained(model.learn(5, reset_num_timesteps=False), before)

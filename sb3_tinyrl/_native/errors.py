@@ -17,6 +17,10 @@ class CacheError(KernelError):
     """The folder for compiled kernels cannot be read or written."""
 
 
+class UntrustedCacheError(CacheError):
+    """Another user can write to the folder for compiled kernels, or to one of them: nothing there is loaded."""
+
+
 class BlasError(KernelError):
     """A BLAS is to compute the kernel's matrix products, and there is none that works."""
 

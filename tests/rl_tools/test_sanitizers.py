@@ -35,7 +35,7 @@ ROOT = SOURCES.parents[1]
 ENVIRONMENTS = [*sorted((ROOT / "rl_tools" / "rl" / "zoo").iterdir()), ROOT / "examples" / "custom_environment"]
 
 
-def compile_and_run(source: str, folder: Path, *flags: str) -> None:
+def compile_and_run(source: str, folder: Path, *flags: str, arguments: tuple[str, ...] = ()) -> None:
     headers = find_headers()
     program = folder / "program"
     command = [
@@ -50,7 +50,7 @@ def compile_and_run(source: str, folder: Path, *flags: str) -> None:
     ]
     compiled = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert compiled.returncode == 0, compiled.stderr
-    finished = subprocess.run([program], capture_output=True, text=True, timeout=300)
+    finished = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert finished.stdout == "ok\n"
 
@@ -78,6 +78,10 @@ def test_kernel_under_thread_sanitizer(name, tmp_path):
 
 def test_thread_pool_under_thread_sanitizer(tmp_path):
     compile_and_run("thread_pool_test.cpp", tmp_path, "-fsanitize=thread")
+
+
+def test_thread_pool_whose_threads_fail_to_start_under_thread_sanitizer(tmp_path):
+    compile_and_run("thread_pool_test.cpp", tmp_path, "-fsanitize=thread", arguments=("limited",))
 
 
 @pytest.mark.parametrize("kernel_flags", [False, True])

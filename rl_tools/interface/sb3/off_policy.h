@@ -33,14 +33,14 @@ namespace {
 
 struct Kernel {
     Kernel(unsigned n_threads, const rl_tools::utils::blas::Library* blas)
-        : device(make_device<DEVICE>(n_threads, blas)), algorithm(device, n_threads) {}
+        : device(make_device<DEVICE>(n_threads, blas)), algorithm(device, device.thread_pool.size()) {}
 
     DEVICE device;
     ALGORITHM algorithm;
     ALGORITHM::Acting acting{};
 };
 
-// Null if memory can't be allocated or threads can't be started. `blas` is read by kernels that were compiled for a
+// Null if memory can't be allocated. `blas` is read by kernels that were compiled for a
 // BLAS.
 RL_TOOLS_EXPORT Kernel* kernel_create(std::uint32_t n_threads, const rl_tools::utils::blas::Library* blas) {
     try {
@@ -48,6 +48,11 @@ RL_TOOLS_EXPORT Kernel* kernel_create(std::uint32_t n_threads, const rl_tools::u
     } catch (const std::exception&) {
         return nullptr;
     }
+}
+
+// Threads that there are, the calling one among them: fewer than asked for where the operating system starts no more.
+RL_TOOLS_EXPORT std::uint32_t kernel_n_threads(const Kernel* kernel) {
+    return kernel->device.thread_pool.size();
 }
 
 RL_TOOLS_EXPORT void kernel_destroy(Kernel* kernel) {

@@ -5,12 +5,13 @@
 // busy. The caller works too and waits only for tasks that a worker has already begun, so a pool whose
 // workers are gone (in a forked child) or starved still finishes.
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <mutex>
 #include <thread>
-#include <type_traits>
 #include <vector>
 
 #include <rl_tools/devices/tuning.h>
@@ -22,10 +23,18 @@ namespace rl_tools::utils {
         // meanwhile.
         using Task = void (*)(void* context, std::uint32_t index, unsigned thread);
 
-        explicit ThreadPool(unsigned n_threads) : n_used(n_threads) {
-            for (unsigned worker = 1; worker < n_threads; worker++) {
-                workers.emplace_back([this, worker] { work(worker); });
+        // Asks for `n_threads` threads, the calling one among them, and goes on with fewer where the operating system
+        // does not start as many (a limit on processes or memory): `size()` tells.
+        explicit ThreadPool(unsigned n_threads) {
+            // Before any thread runs, as an exception past that point would leave threads without a pool.
+            workers.reserve(n_threads > 1 ? n_threads - 1 : 0);
+            try {
+                for (unsigned worker = 1; worker < n_threads; worker++) {
+                    workers.emplace_back([this, worker] { work(worker); });
+                }
+            } catch (const std::exception&) {
             }
+            use(size());
         }
         ThreadPool(const ThreadPool&) = delete;
         ThreadPool& operator=(const ThreadPool&) = delete;
@@ -40,8 +49,12 @@ namespace rl_tools::utils {
             }
         }
 
-        // From now on only the first `n` threads work, the calling one among them. Not to be called during a job.
-        void use(unsigned n) { n_used.store(n); }
+        // Threads that there are, the calling one among them.
+        unsigned size() const { return static_cast<unsigned>(workers.size()) + 1; }
+
+        // From now on only the first `n` threads work, the calling one among them, or all if there are fewer. Not to be
+        // called during a job.
+        void use(unsigned n) { n_used.store(std::min(n, size())); }
 
         // Calls `function(index, thread)` for each index below `n_tasks`, in any order and on any thread, and
         // returns when all calls have returned.
@@ -53,13 +66,12 @@ namespace rl_tools::utils {
                 }
                 return;
             }
-            using TYPE = std::remove_reference_t<FUNCTION>;
-            run(
-                n_tasks,
-                [](void* context, std::uint32_t index, unsigned thread) {
-                    (*static_cast<TYPE*>(context))(index, thread);
-                },
-                const_cast<void*>(static_cast<const void*>(&function)));
+            for (std::uint32_t first = 0; first < n_tasks;) {
+                const std::uint32_t n = std::min(n_tasks - first, LARGEST_JOB);
+                run_job(n,
+                        [&function, first](std::uint32_t index, unsigned thread) { function(first + index, thread); });
+                first += n;
+            }
         }
 
       private:
@@ -68,6 +80,8 @@ namespace rl_tools::utils {
         // 20].
         static constexpr unsigned INDEX_BITS = 20;
         static constexpr std::uint64_t INDEX_MASK = (std::uint64_t{1} << INDEX_BITS) - 1;
+        // Workers that find no task left count on, once each, so that a job must stay well below what its bits hold.
+        static constexpr std::uint32_t LARGEST_JOB = std::uint32_t{1} << (INDEX_BITS - 1);
         static constexpr unsigned SPINS_BEFORE_SLEEP = devices::tuning::SPINS_BEFORE_SLEEP;
 
         static std::uint64_t next_task(std::uint64_t ticket) { return ticket & INDEX_MASK; }
@@ -80,6 +94,16 @@ namespace rl_tools::utils {
 #elif defined(__aarch64__) && defined(__GNUC__)
             asm volatile("yield");
 #endif
+        }
+
+        template <typename FUNCTION>
+        void run_job(std::uint32_t n_tasks, FUNCTION function) {
+            run(
+                n_tasks,
+                [](void* context, std::uint32_t index, unsigned thread) {
+                    (*static_cast<FUNCTION*>(context))(index, thread);
+                },
+                &function);
         }
 
         void run(std::uint32_t n_tasks, Task new_task, void* new_context) {
@@ -140,7 +164,7 @@ namespace rl_tools::utils {
             }
         }
 
-        std::atomic<unsigned> n_used;
+        std::atomic<unsigned> n_used{1};
         std::atomic<Task> task{nullptr};
         std::atomic<void*> context{nullptr};
         std::uint64_t job = 0;

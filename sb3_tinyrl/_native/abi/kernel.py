@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ from sb3_tinyrl._native.abi.structs import (
     ReplayBufferView,
     StateDependentNoise,
 )
-from sb3_tinyrl._native.abi.thread_tuner import ThreadTuner
+from sb3_tinyrl._native.abi.thread_tuner import ThreadTuner, available_threads, require_n_threads
 from sb3_tinyrl._native.errors import KernelError
 
 #: Gradient steps in one call: between two calls Python gets to see a KeyboardInterrupt.
@@ -51,6 +52,7 @@ PHASES = (
 
 _SIGNATURES: Signatures = {
     "kernel_create": (ctypes.c_void_p, (ctypes.c_uint32, ctypes.POINTER(BlasFunctions))),
+    "kernel_n_threads": (ctypes.c_uint32, (ctypes.c_void_p,)),
     "kernel_destroy": (None, (ctypes.c_void_p,)),
     "kernel_bind": (
         None,
@@ -120,26 +122,39 @@ class Kernel:
     :param spec: what the library was compiled for
     :param library: path of the shared library
     :param n_threads: threads that share an update, the calling one among them; ``None`` for the number that turns out
-        to be the fastest. The results do not depend on it.
+        to be the fastest. The results do not depend on it. Where the operating system does not start as many, those
+        that there are do the work, and a ``UserWarning`` says so.
     :param blas: computes the matrix products, for a spec with ``use_blas``; ``None`` for others
-    :raises KernelError: when the library can't be loaded, or memory or threads are not to be had
+    :raises ValueError: for a number of threads that is not between 1 and 16
+    :raises KernelError: when the library can't be loaded, or memory is not to be had
     """
 
     def __init__(self, spec: KernelSpec, library: Path, n_threads: int | None = None, blas: Blas | None = None) -> None:
         assert spec.use_blas == (blas is not None)
+        require_n_threads(n_threads)
         self.spec = spec
         self.blas = blas
         self.n_threads = n_threads
-        self._thread_tuner = ThreadTuner(n_threads)
         self._process_id = os.getpid()
         self._library = load_library(library, "kernel", _SIGNATURES)
         functions = ctypes.byref(blas.functions()) if blas else None
-        self._handle = self._library.kernel_create(self._thread_tuner.largest, functions)
+        n_wanted = available_threads() if n_threads is None else n_threads
+        self._handle = self._library.kernel_create(n_wanted, functions)
         if not self._handle:
             raise KernelError(
-                f"The kernel got no memory for its workspace or could not start {self._thread_tuner.largest} "
-                "thread(s). Free some memory, or pass a smaller batch_size or n_threads."
+                "The kernel got no memory for its workspace. Free some memory, or pass a smaller batch_size, n_threads "
+                "or net_arch."
             )
+        n_started = self._library.kernel_n_threads(self._handle)
+        if n_started < n_wanted:
+            warnings.warn(
+                f"The operating system started {n_started} of {n_wanted} threads; updates go on with those. To have "
+                "all, raise the limit on processes (ulimit -u, or pids of the container) or on memory (ulimit -v), or "
+                f"pass n_threads={n_started} if these are enough.",
+                UserWarning,
+                stacklevel=2,
+            )
+        self._thread_tuner = ThreadTuner(n_threads, n_started)
         self._engine = Engine()
         self._losses = _Array((MAX_STEPS, len(Losses._fields_)), np.float64)
         self._observations = self._actions = _Array((0,), np.float32)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_tinyrl._native.errors import KernelError
+from sb3_tinyrl._native.jit.cache import note_use, remove_unless_used, require_trusted_library
 
 STALE_SOURCES = (
     "The first rl_tools on sys.path with interface/sb3/sac.cpp is taken, expected the one beside this sb3_tinyrl; "
@@ -26,18 +27,27 @@ def load_library(path: Path, what: str, signatures: Signatures) -> ctypes.CDLL:
 
     :param what: names the library in messages
     :raises KernelError: when it can't be loaded, or lacks a function
+    :raises UntrustedCacheError: when another user can write to it
     """
-    try:
-        library = ctypes.CDLL(os.fspath(path))
-    except OSError as error:
-        raise KernelError(f"The compiled {what} {path} can't be loaded: {error}") from error
+    library = _load_trusted(path, what)
     for name, (result, arguments) in signatures.items():
         try:
             function = getattr(library, name)
         except AttributeError as error:
+            remove_unless_used(path)
             raise KernelError(
                 f"The compiled {what} {path} has no function {name}, so it comes from a folder rl_tools of another "
                 f"version. {STALE_SOURCES}"
             ) from error
         function.restype, function.argtypes = result, arguments
+    note_use(path)
     return library
+
+
+def _load_trusted(path: Path, what: str) -> ctypes.CDLL:
+    path = require_trusted_library(path)
+    try:
+        return ctypes.CDLL(os.fspath(path))
+    except OSError as error:
+        end = ". It has been removed, so that the next try compiles it anew" if remove_unless_used(path) else ""
+        raise KernelError(f"The compiled {what} {path} can't be loaded: {error}{end}") from error

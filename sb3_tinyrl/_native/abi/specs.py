@@ -17,6 +17,8 @@ _SCALARS = {"float32": "float", "float64": "double"}
 _OBSERVATIONS = _SCALARS | {
     f"{sign}int{bits}": f"std::{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)
 }
+#: Samples and the panels they are cut into are counted in 32 bits; no memory holds more for some time to come.
+_LARGEST_SIZE = 2**30
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class KernelSpec:
     :param observation_divisor: what observations are divided by, 255 for images
     :param use_blas: whether a BLAS computes the matrix products, rather than code made for these sizes
     :raises TypeError: when a size is no integer, or the layers are no tuple
-    :raises ValueError: when a size is below 1, or there is no such data type
+    :raises ValueError: when a size is below 1 or above 2**30, or there is no such data type
     """
 
     source: ClassVar[str] = "interface/sb3/sac.cpp"
@@ -209,6 +211,8 @@ def _require_size(name: str, value: Any) -> None:
         raise TypeError(f"{name} is {value!r}, expected an int; pass a whole number of at least 1")
     if value < 1:
         raise ValueError(f"{name} is {value}, expected at least 1; pass a positive size")
+    if int(value) > _LARGEST_SIZE:
+        raise ValueError(f"{name} is {value}, expected at most {_LARGEST_SIZE} (2**30); pass a smaller size")
 
 
 def _require_layers(name: str, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from numbers import Integral
 
 MAX_THREADS = 16
 
@@ -18,6 +19,15 @@ def available_threads() -> int:
     except AttributeError:  # not on this platform
         available = os.cpu_count() or 1
     return min(available, MAX_THREADS)
+
+
+def require_n_threads(n_threads: object) -> None:
+    """Refuse what is no number of threads that may share an update, nor ``None`` for the fastest.
+
+    :raises ValueError: for anything but an integer from 1 to :data:`MAX_THREADS`, or ``None``
+    """
+    if n_threads is not None and not (isinstance(n_threads, Integral) and 1 <= int(n_threads) <= MAX_THREADS):
+        raise ValueError(f"n_threads={n_threads!r}; expected 1 to {MAX_THREADS}, or None for as many as are fastest")
 
 
 def n_trials() -> int:
@@ -36,11 +46,12 @@ class ThreadTuner:
     them; neither is known before, nor does a machine stay as busy as it is.
 
     :param fixed: a number that the user asks for; nothing is measured then
+    :param n_started: threads that there are, if fewer than asked for or available
     """
 
-    def __init__(self, fixed: int | None = None) -> None:
-        self.largest = available_threads() if fixed is None else fixed
-        self._candidates = _candidates(self.largest) if fixed is None else [fixed]
+    def __init__(self, fixed: int | None = None, n_started: int = MAX_THREADS) -> None:
+        self.largest = min(available_threads() if fixed is None else fixed, n_started)
+        self._candidates = _candidates(self.largest) if fixed is None else [self.largest]
         self._chosen = self.largest
         self._try(_CALLS_EACH)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,78 +16,147 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sb3_tinyrl._native.errors import KernelBuildError
-from sb3_tinyrl._native.jit.cache import KernelCache, cache_directory, cache_key
+from sb3_tinyrl._native.errors import CacheError, CompilerNotFoundError, KernelBuildError
+from sb3_tinyrl._native.jit import compiler as compiler_module
+from sb3_tinyrl._native.jit import library_file, processes
+from sb3_tinyrl._native.jit.cache import KernelCache, cache_directory, cache_key, cache_size_limit, content_key
 from sb3_tinyrl._native.jit.compiler import Compiler, compile_flags, cpu_features, find_compiler
 from sb3_tinyrl._native.jit.compiler_output import first_error, prerequisites
 from sb3_tinyrl._native.jit.headers import Headers, digest, find_headers, source_files
 from sb3_tinyrl._native.jit.library_spec import LibrarySpec
+from sb3_tinyrl._native.jit.processes import CancelledError, Finished
 
 _LIBRARY = "kernel.so"
 _DEPENDENCIES = "dependencies"
-_SECONDS_BETWEEN_LOOKS = 0.1
 _LONGEST_OUTPUT = 4000
+_TIMEOUT_VARIABLE = "SB3_TINYRL_COMPILE_TIMEOUT"
+_DEFAULT_TIMEOUT = "1800"
+_INTERRUPTED = 130
+#: What compilers, and those that start them, say when the machine has no more to give.
+_EXHAUSTED = re.compile(
+    r"Killed|out of memory|virtual memory exhausted|Cannot allocate memory|bad_alloc|Resource temporarily unavailable|"
+    r"Cannot fork"
+)
+_EXHAUSTED_ADVICE = (
+    "The machine ran out of memory or of processes. Free some, raise the limits (ulimit -v, ulimit -u, or the "
+    "container's), or compile the kernel of a saved model on a larger machine of the same kind: "
+    "python -m sb3_tinyrl cache build MODEL.zip"
+)
+#: What ninja, Makefile rules and messages of compilers can not hold in the name of a file.
+_TROUBLESOME = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff" + ("]" if sys.platform == "win32" else r"\\]"))
 
 _logger = logging.getLogger("sb3_tinyrl")
 
 
 def find(spec: LibrarySpec) -> Path | None:
-    """Return the shared library for ``spec`` if the cache has it.
+    """Return a shared library for ``spec`` if the cache has one, whichever compiler has made it.
 
-    :raises CompilerNotFoundError: without the compiler that has made it
+    Asks no compiler for anything, so it neither waits for one nor needs one.
+
     :raises KernelBuildError: when sources are missing
-    :raises CacheError: when the cache's folder can't be used
+    :raises CacheError: when the cache's folder can't be used or trusted
     """
-    recipe = _Recipe(spec, find_compiler(), find_headers())
-    return KernelCache(cache_directory()).find(recipe.key())
+    return KernelCache(cache_directory()).find_any(_Content(spec, find_headers()).key())
 
 
 def build(spec: LibrarySpec, *, cancelled: threading.Event | None = None) -> Path:
     """Return a shared library for ``spec``, compiling it unless the cache has it.
 
     Safe to call from any thread and from many processes at once: one compiles, the others wait for it. A
-    KeyboardInterrupt ends the compiler, too.
+    KeyboardInterrupt ends the compiler, too, and so does the end of this process, be it killed. Without a compiler, or
+    in a cache that can't be written to, one that another compiler has made of the same sources for the same processor
+    is as good.
 
     :param spec: what to compile for
     :param cancelled: to be set from another thread to end the compiler, or the wait for another process
     :return: path of the library
     :raises CompilerNotFoundError: without a compiler
     :raises KernelBuildError: when the compiler fails, sources are missing, or the build was cancelled
-    :raises CacheError: when the cache's folder can't be used
+    :raises CacheError: when the cache's folder can't be used or trusted
     """
     cancelled = cancelled or threading.Event()
-    recipe = _Recipe(spec, find_compiler(), find_headers())
+    content = _Content(spec, find_headers())
     cache = KernelCache(cache_directory())
+    try:
+        return _find_or_compile(_Recipe(content, find_compiler(cancelled)), cache, cancelled)
+    except (CompilerNotFoundError, CacheError) as error:
+        if library := cache.find_any(content.key()):
+            _logger.info("%s; a library that another compiler has made serves", error)
+            return library
+        raise
+    except CancelledError:
+        raise KernelBuildError("the build was cancelled") from None
+
+
+def _find_or_compile(recipe: _Recipe, cache: KernelCache, cancelled: threading.Event) -> Path:
     key = recipe.key()
     if library := cache.find(key):
         return library
+    recipe.require_plain_names(cache.directory)
     with cache.lock(key, cancelled):
-        if library := cache.find(key):  # made by whoever held the lock before
+        if library := cache.find(key):  # made by the process that held the lock before
             return library
         return _compile(recipe, cache, key, cancelled)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """All that a library is made of, but for the compiler."""
+
+    spec: LibrarySpec
+    headers: Headers
+
+    def ingredients(self) -> dict[str, object]:
+        return {
+            "source": self.spec.source,
+            "spec": self.spec.header(),
+            "folder": digest(source_files(self.spec.folder)) if self.spec.folder else None,
+            "sources": self.headers.digest(),
+            "cpu": cpu_features(),
+            # Stands for the flags, which are known only when there is a compiler.
+            "how": Path(compiler_module.__file__).read_text(encoding="utf-8"),
+        }
+
+    def key(self) -> str:
+        return content_key(self.ingredients())
 
 
 @dataclass(frozen=True)
 class _Recipe:
     """All that a library is made from."""
 
-    spec: LibrarySpec
+    content: _Content
     compiler: Compiler
-    headers: Headers
+
+    @property
+    def spec(self) -> LibrarySpec:
+        return self.content.spec
+
+    @property
+    def headers(self) -> Headers:
+        return self.content.headers
 
     def key(self) -> str:
-        return cache_key(
-            {
-                "source": self.spec.source,
-                "spec": self.spec.header(),
-                "folder": digest(source_files(self.spec.folder)) if self.spec.folder else None,
-                "sources": self.headers.digest(),
-                "compiler": self.compiler.command,
-                "version": self.compiler.version,
-                "flags": compile_flags(),
-                "cpu": cpu_features(),
-            }
-        )
+        compiler = {"compiler": self.compiler.command, "version": self.compiler.version, "flags": compile_flags()}
+        return cache_key(self.content.ingredients(), compiler)
+
+    def require_plain_names(self, cache_directory: Path) -> None:
+        """Refuse folders whose names compilers and ninja misread.
+
+        :raises KernelBuildError: naming the folder
+        """
+        folders = {
+            "the environment's folder": self.spec.folder,
+            "the folder of this package's C++ sources": self.headers.overlay,
+            "the folder of RLtools": self.headers.rltools,
+            "the folder for compiled kernels": cache_directory,
+        }
+        for what, folder in folders.items():
+            if folder is not None and (found := _TROUBLESOME.search(str(folder))):
+                raise KernelBuildError(
+                    f"{what}, {str(folder)!r}, has {found[0]!r} in its name, which C++ compilers can't be told of; "
+                    "expected a name without control characters and backslashes: rename or move it"
+                )
 
     def shell_line(self) -> str:
         command = self.compiler.library_command(
@@ -100,33 +171,54 @@ class _Recipe:
 
 
 def _compile(recipe: _Recipe, cache: KernelCache, key: str, cancelled: threading.Event) -> Path:
+    seconds, size_limit = _time_limit(), cache_size_limit()
     _logger.info("compiling %s with %s", recipe.spec, shlex.join(recipe.compiler.command))
     if recipe.compiler.kind == "zig":
         _logger.info("zig's very first compilation takes a minute or two, as it builds its C++ library first")
     start = time.perf_counter()
     shell_line = recipe.shell_line()
     # No depfile for ninja: the key covers the contents of every header, so an edited one leads to a new build from
-    # nothing, even if its time of modification goes backwards, as it may when another version is installed.
-    ninja_file = f"rule compile\n  command = {shell_line.replace('$', '$$')}\nbuild {_LIBRARY}: compile\n"
+    # nothing, even if its time of modification goes backwards, as it may when another version is installed. The pool
+    # named console leaves the compiler in ninja's process group, so that both are ended together.
+    ninja_file = (
+        f"rule compile\n  command = {shell_line.replace('$', '$$')}\n  pool = console\nbuild {_LIBRARY}: compile\n"
+    )
     with cache.workspace(key, {"kernel_spec.h": recipe.spec.header(), "build.ninja": ninja_file}) as folder:
-        succeeded, output = _run_ninja(folder, cancelled)
-        if "ninja: build stopped: interrupted" in output:  # by Ctrl-C, which reaches ninja, too
+        finished = _run_ninja(folder, seconds, cancelled)
+        if finished.status == _INTERRUPTED:  # by a signal to the compiler or to ninja itself
             raise KernelBuildError("the build was interrupted")
-        # without what ninja says before and after it
-        output = (output.partition(f"{shell_line}\n")[2] or output).partition("ninja: build stopped")[0]
-        if not succeeded or not (folder / _LIBRARY).exists():
+        output = finished.output.partition("FAILED: [code=")[0]  # without what ninja says after it
+        if finished.status != 0 or not (folder / _LIBRARY).exists():
             if os.strerror(errno.ENOSPC) in output:
                 raise cache.error("no space was left for the compiler, there or in the temporary folder")
-            raise _build_error(recipe.spec, shell_line, output)
+            raise _build_error(recipe.spec, shell_line, Finished(finished.status, output))
+        if flaw := library_file.flaw(folder / _LIBRARY):
+            raise KernelBuildError(
+                f"the C++ compiler said that all went well, but what it wrote is no library: {flaw}. Expected GCC or "
+                f"Clang for this machine; set CXX to one, or see what wraps it.\nCommand: {shell_line}"
+            )
         if output:
             _logger.debug("the compiler says:\n%s", output)
         if recipe.spec.folder is not None:
             _require_sources_in_key(recipe, recipe.spec.folder, folder)
         if recipe.key() != key:
             raise KernelBuildError("the C++ sources changed while they were being compiled; start again")
-        library = cache.publish(key, folder / _LIBRARY)
+        library = cache.publish(key, folder / _LIBRARY, str(recipe.spec))
     _logger.info("compiled it in %.1f s", time.perf_counter() - start)
+    for entry in cache.prune(max_bytes=size_limit, keep=key):
+        _logger.info("removed from the cache, as it was not used for the longest time: %s", entry.purpose)
     return library
+
+
+def _time_limit() -> float:
+    text = os.environ.get(_TIMEOUT_VARIABLE) or _DEFAULT_TIMEOUT
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds > 0:
+        raise KernelBuildError(f"${_TIMEOUT_VARIABLE} is {text!r}, expected a number of seconds above 0; set it to one")
+    return seconds
 
 
 def _require_sources_in_key(recipe: _Recipe, sources: Path, workspace: Path) -> None:
@@ -146,11 +238,8 @@ def _require_sources_in_key(recipe: _Recipe, sources: Path, workspace: Path) -> 
             )
 
 
-def _run_ninja(folder: Path, cancelled: threading.Event) -> tuple[bool, str]:
-    """Run ninja in ``folder``; return whether it succeeded and what it and the compiler said.
-
-    Ninja rather than the compiler itself, as it takes the compiler's own child processes along when it ends.
-    """
+def _run_ninja(folder: Path, seconds: float, cancelled: threading.Event) -> Finished:
+    """Run ninja in ``folder``; return how the compiler ended and what both said."""
     import ninja  # slow to import, and only needed for building
 
     program = shutil.which("ninja", path=ninja.BIN_DIR or None)
@@ -159,38 +248,34 @@ def _run_ninja(folder: Path, cancelled: threading.Event) -> tuple[bool, str]:
             "the program ninja is missing, expected in the Python package ninja; reinstall it with: "
             "pip install --force-reinstall ninja"
         )
-    process = subprocess.Popen(
-        [program, "--quiet"],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env={**os.environ, "LC_ALL": "C"},  # error messages are searched for English words
-    )
     try:
-        while True:
-            if cancelled.is_set():
-                raise KernelBuildError("the build was cancelled")
-            try:
-                output, _ = process.communicate(timeout=_SECONDS_BETWEEN_LOOKS)
-                return process.returncode == 0, output
-            except subprocess.TimeoutExpired:
-                continue
-    except BaseException:
-        process.terminate()
-        process.communicate()
-        raise
+        return processes.run([program, "--quiet"], seconds=seconds, folder=folder, cancelled=cancelled)
+    except CancelledError:
+        raise KernelBuildError("the build was cancelled") from None
+    except subprocess.TimeoutExpired:
+        raise KernelBuildError(
+            f"the C++ compiler did not end within {seconds:g} s, so it was ended; if it needs longer, set "
+            f"{_TIMEOUT_VARIABLE} to more seconds, otherwise see what holds it up, or set CXX to another one"
+        ) from None
+    except OSError as error:
+        raise KernelBuildError(f"the C++ compiler can't be started: {error.strerror}. {_EXHAUSTED_ADVICE}") from error
 
 
-def _build_error(spec: LibrarySpec, shell_line: str, output: str) -> KernelBuildError:
+def _build_error(spec: LibrarySpec, shell_line: str, finished: Finished) -> KernelBuildError:
+    output = finished.output
+    if finished.status > 128 or not output.strip():
+        reason = finished.reason()
+        if finished.status == 0:
+            reason += " without a word, but wrote no library"
+    else:
+        reason = first_error(output, spec.folder)
+    is_exhausted = finished.status == 128 + 9 or _EXHAUSTED.search(output)
     shown = output[:_LONGEST_OUTPUT]
     omitted = f"\n[{len(output) - len(shown)} more characters]" if len(shown) < len(output) else ""
     return KernelBuildError(
-        f"the C++ compiler failed: {first_error(output, spec.folder)}\n"
+        f"the C++ compiler failed: {reason}\n"
         f"Command: {shell_line}\n"
         f"For: {spec}\n"
-        f"{spec.advice}\n"
-        f"The compiler's output:\n{shown}{omitted}"
+        f"{_EXHAUSTED_ADVICE if is_exhausted else spec.advice}\n"
+        f"The compiler's output ({finished.reason()}):\n{shown}{omitted}"
     )

@@ -1,48 +1,166 @@
 """The folder that keeps compiled kernels, shared by processes that may run, wait, or be killed at any moment.
 
-For each key it holds ``<key>.so``, the library; ``<key>.sha256``, the hash of its contents; ``<key>.lock``,
-locked while the library is being built; and meanwhile ``<key>.<random>.build/``, the builder's workspace.
+For each key it holds ``<key>.so``, the library; ``<key>.json``, the hash of its contents and what it is for, modified
+when the library is loaded; ``<key>.lock``, locked while the library is being built; and meanwhile
+``<key>.<random>.build/``, the builder's workspace.
 """
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
 import threading
+import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from sb3_tinyrl._native.errors import CacheError, KernelBuildError
+from sb3_tinyrl._native.errors import CacheError, KernelBuildError, UntrustedCacheError
+from sb3_tinyrl._native.jit.trust import UntrustedError, make_private_folder, open_trusted, require_trusted_folder
 
 _VARIABLE = "SB3_TINYRL_CACHE_DIR"
+_SIZE_VARIABLE = "SB3_TINYRL_CACHE_SIZE"
+_DEFAULT_SIZE = "2G"
+_SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _LIBRARY_SUFFIX = ".dll" if sys.platform == "win32" else ".so"
 _WORKSPACE_SUFFIX = ".build"
 _SECONDS_BETWEEN_LOOKS = 0.1
+_NEVER = 0.0
+_FILE_MODE = 0o644  # whatever the umask
+#: Libraries this new are not removed to make room: the process that has asked for them may be about to load them.
+_SECONDS_IN_USE = 600
+#: What names our files, today and in earlier versions: a folder that a user chose may hold others.
+_KEY = re.compile(r"[0-9a-f]{40}-[0-9a-f]{16}|[0-9a-f]{64}")
 
 
 def cache_directory() -> Path:
-    """Return ``$SB3_TINYRL_CACHE_DIR``, else the user's cache directory; it need not exist yet."""
+    """Return ``$SB3_TINYRL_CACHE_DIR``, else the user's cache directory, without symbolic links on the way to it.
+
+    It need not exist yet. Where the user has no home, or one that nothing can be written to, it is a private folder
+    among the temporary ones, and a ``UserWarning`` says so, once in a process.
+
+    :raises CacheError: when there is no such folder
+    """
     if chosen := os.environ.get(_VARIABLE):
-        return Path(chosen).expanduser().absolute()
+        try:
+            return Path(chosen).expanduser().resolve()
+        except (RuntimeError, OSError) as error:
+            raise CacheError(
+                f"${_VARIABLE} is {chosen!r}, which can't be found: {error}; set it to a folder"
+            ) from error
     from platformdirs import user_cache_path  # not needed where the variable is set
 
-    return user_cache_path("sb3_tinyrl", appauthor=False)
+    try:
+        folder = user_cache_path("sb3_tinyrl", appauthor=False)
+        if folder.is_absolute():
+            folder = folder.resolve()
+            existing = next(path for path in (folder, *folder.parents) if path.exists())
+            if existing == folder or os.access(existing, os.W_OK | os.X_OK):
+                return folder
+    except (RuntimeError, KeyError, OSError):
+        pass  # This user has no home, or may not look into it.
+    return _temporary_directory(os.getuid() if sys.platform != "win32" else 0)
 
 
-def cache_key(ingredients: Mapping[str, object]) -> str:
-    """Return a name for the library made of these ingredients (anything JSON can express)."""
+@cache
+def _temporary_directory(user: int) -> Path:
+    try:
+        folder = Path(tempfile.gettempdir()).resolve() / f"sb3_tinyrl-{user}"
+        try:
+            make_private_folder(folder)
+            require_trusted_folder(folder)
+        except (UntrustedError, OSError):  # Another user was there first.
+            folder = Path(tempfile.mkdtemp(prefix="sb3_tinyrl-")).resolve()
+            atexit.register(_remove_in_process, os.getpid(), folder)
+    except OSError as error:
+        raise CacheError(
+            f"there is no folder for compiled kernels: this user has no home that can be written to, nor temporary "
+            f"files ({error.strerror or error}); set {_VARIABLE} to a folder"
+        ) from error
+    warnings.warn(
+        f"This user has no home that can be written to: compiled kernels are kept in {folder}. Set {_VARIABLE} to a "
+        "folder that lasts.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return folder
+
+
+def _remove_in_process(process_id: int, folder: Path) -> None:
+    if os.getpid() == process_id:  # not in a forked child that ends
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def cache_size_limit() -> int:
+    """Return the bytes that libraries may take up together, from ``$SB3_TINYRL_CACHE_SIZE``.
+
+    :raises CacheError: when that is no size
+    """
+    text = os.environ.get(_SIZE_VARIABLE) or _DEFAULT_SIZE
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise CacheError(f"${_SIZE_VARIABLE} is {text!r}, {error}") from error
+
+
+def parse_size(text: str) -> int:
+    """Return a number of bytes, written as ``1000``, ``500M`` or ``1.5 GiB``; units are powers of 1024.
+
+    :raises ValueError: when it is not written so
+    """
+    if (match := _SIZE.fullmatch(text.strip())) is None:
+        raise ValueError("expected a number of bytes, or one with a unit, such as 500M or 2G")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+
+
+def digest_of(ingredients: Mapping[str, object]) -> str:
+    """Return a hash over ingredients (anything JSON can express)."""
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+
+
+def cache_key(content: Mapping[str, object], compiler: Mapping[str, object]) -> str:
+    """Return a name for the library made of this content by this compiler."""
+    return f"{content_key(content)}-{digest_of(compiler)[:16]}"
+
+
+def content_key(content: Mapping[str, object]) -> str:
+    """Return what the names of all libraries made of this content begin with, whichever compiler made them."""
+    return digest_of(content)[:40]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A library in the cache.
+
+    :param key: its name without the suffix
+    :param size: in bytes
+    :param built: when it was compiled, in seconds since the epoch
+    :param used: when it was last loaded, 0 for never; as far as the folder can be written to
+    :param purpose: what it was compiled for
+    """
+
+    key: str
+    size: int
+    built: float
+    used: float
+    purpose: str
 
 
 @dataclass(frozen=True)
 class KernelCache:
-    """Compiled kernels in one folder. Methods raise ``CacheError`` when it can't be used."""
+    """Compiled kernels in one folder. Methods raise ``CacheError`` when it can't be used or trusted.
+
+    :param directory: without symbolic links on the way to it
+    """
 
     directory: Path
 
@@ -54,14 +172,25 @@ class KernelCache:
         library = self._library(key)
         with self._explained():
             try:
-                intact = _hash(library) == self._checksum(key).read_bytes()
-            except FileNotFoundError:
+                require_trusted_folder(self.directory)
+                with open(open_trusted(self._description(key)), encoding="utf-8") as file:
+                    expected = json.load(file)["sha256"]
+                with open(open_trusted(library), "rb") as file:
+                    intact = hashlib.sha256(file.read()).hexdigest() == expected
+            except (FileNotFoundError, ValueError, KeyError, TypeError):
                 return None
         return library if intact else None
 
+    def find_any(self, content: str) -> Path | None:
+        """Return the library made of this content that was used last, by whichever compiler it was made."""
+        for entry in sorted(self.entries(content), key=lambda entry: (entry.used, entry.built), reverse=True):
+            if library := self.find(entry.key):
+                return library
+        return None
+
     @contextmanager
     def lock(self, key: str, cancelled: threading.Event) -> Iterator[None]:
-        """Wait until nobody else, in this or another process, builds ``key``; then keep others waiting.
+        """Wait until nothing else, in this or another process, builds ``key``; then keep others waiting.
 
         The operating system drops the lock of a process that dies.
 
@@ -69,10 +198,11 @@ class KernelCache:
         """
         from filelock import FileLock, Timeout  # slow to import, and only needed for building
 
-        lock = FileLock(self._lock(key))
+        lock = FileLock(self._lock(key), mode=_FILE_MODE)
         try:
             with self._explained():
-                self.directory.mkdir(parents=True, exist_ok=True)
+                make_private_folder(self.directory)
+                require_trusted_folder(self.directory)
                 while not lock.is_locked:
                     if cancelled.is_set():
                         raise KernelBuildError("cancelled while another process builds the same kernel")
@@ -100,18 +230,80 @@ class KernelCache:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def publish(self, key: str, library: Path) -> Path:
+    def publish(self, key: str, library: Path, purpose: str) -> Path:
         """Move a library from its workspace to where ``find`` finds it, at once and for everyone.
 
         Needs the lock of ``key``.
+
+        :param purpose: what it was compiled for, to be shown to the user
         """
         with self._explained():
-            checksum = library.with_suffix(".sha256")
-            checksum.write_bytes(_hash(library))
-            # Between the two steps the pair does not match, which `find` takes for damage: nobody loads it.
+            description = library.with_suffix(".json")
+            sha256 = hashlib.sha256(library.read_bytes()).hexdigest()
+            description.write_text(json.dumps({"sha256": sha256, "for": purpose}), encoding="utf-8")
+            os.utime(description, (_NEVER, _NEVER))
+            for file in (library, description):
+                file.chmod(_FILE_MODE)
+            # Between the two steps the pair does not match, which `find` takes for damage: nothing loads it.
             os.replace(library, self._library(key))
-            os.replace(checksum, self._checksum(key))
+            os.replace(description, self._description(key))
         return self._library(key)
+
+    def entries(self, content: str = "") -> list[Entry]:
+        """Return what the folder holds, in no particular order.
+
+        :param content: what keys begin with
+        """
+        entries = []
+        with self._explained(), suppress(FileNotFoundError):
+            for name in os.listdir(self.directory):
+                key = name.removesuffix(_LIBRARY_SUFFIX)
+                if key != name and key.startswith(content) and _KEY.fullmatch(key):
+                    with suppress(FileNotFoundError):  # removed meanwhile
+                        status = self._library(key).lstat()
+                        used, purpose = self._described(key)
+                        entries.append(Entry(key, status.st_size, status.st_mtime, used, purpose))
+        return entries
+
+    def prune(
+        self, max_bytes: int | None = None, max_seconds: float | None = None, keep: str | None = None
+    ) -> list[Entry]:
+        """Remove libraries, those first that were not used for the longest time; return which.
+
+        None that was built or loaded in the last ten minutes; processes that have loaded one go on with it.
+
+        :param max_bytes: how much may stay
+        :param max_seconds: how long a library may have been without use
+        :param keep: the key of one that stays
+        """
+        now = time.time()
+        entries = sorted(self.entries(), key=lambda entry: max(entry.used, entry.built))
+        total = sum(entry.size for entry in entries)
+        removed = []
+        for entry in entries:
+            idle = now - max(entry.used, entry.built)
+            is_too_much = max_bytes is not None and total > max_bytes
+            is_too_old = max_seconds is not None and idle > max_seconds
+            if (is_too_much or is_too_old) and idle > _SECONDS_IN_USE and entry.key != keep and self._remove(entry.key):
+                total -= entry.size
+                removed.append(entry)
+        return removed
+
+    def clear(self) -> None:
+        """Remove everything that is ours and not being built."""
+        from filelock import FileLock, Timeout
+
+        with self._explained():
+            names = sorted(os.listdir(self.directory)) if self.directory.is_dir() else []
+            if names:
+                require_trusted_folder(self.directory)
+            for key in sorted({key for name in names if _KEY.fullmatch(key := name.partition(".")[0])}):
+                with suppress(Timeout), FileLock(self._lock(key), mode=_FILE_MODE).acquire(timeout=0):
+                    for path in self.directory.glob(f"{key}.*"):
+                        if path.suffix == _WORKSPACE_SUFFIX:
+                            shutil.rmtree(path, ignore_errors=True)
+                        else:
+                            path.unlink(missing_ok=True)
 
     def error(self, reason: str) -> CacheError:
         """Return the error that says why the folder cannot be used."""
@@ -124,29 +316,92 @@ class KernelCache:
     def _explained(self) -> Iterator[None]:
         try:
             yield
+        except UntrustedError as error:
+            raise _untrusted(error) from error
         except OSError as error:
             raise self.error(error.strerror or str(error)) from error
 
     def _library(self, key: str) -> Path:
         return self.directory / f"{key}{_LIBRARY_SUFFIX}"
 
-    def _checksum(self, key: str) -> Path:
-        return self.directory / f"{key}.sha256"
+    def _description(self, key: str) -> Path:
+        return self.directory / f"{key}.json"
 
     def _lock(self, key: str) -> Path:
         return self.directory / f"{key}.lock"
+
+    def _described(self, key: str) -> tuple[float, str]:
+        try:
+            with open(open_trusted(self._description(key)), encoding="utf-8") as file:
+                return os.fstat(file.fileno()).st_mtime, str(json.load(file)["for"])
+        except (OSError, UntrustedError, ValueError, KeyError, TypeError):
+            return _NEVER, "unknown: made by an earlier version, or damaged"
+
+    def _remove(self, key: str) -> bool:
+        try:
+            self._library(key).unlink()
+        except OSError:  # as Windows says of a library that is loaded
+            return False
+        for suffix in (".json", ".sha256"):  # the latter in earlier versions
+            with suppress(OSError):
+                self._library(key).with_suffix(suffix).unlink()
+        return True
 
     def _remove_abandoned_workspaces(self, own_key: str) -> None:
         from filelock import FileLock, Timeout
 
         for folder in self.directory.glob(f"*{_WORKSPACE_SUFFIX}"):
             key = folder.name.partition(".")[0]
-            if key == own_key:  # we hold its lock, so whoever made the folder is gone
+            if key == own_key:  # we hold its lock, so the process that made the folder is gone
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
-            with suppress(Timeout), FileLock(self._lock(key)).acquire(timeout=0):
+            with suppress(Timeout), FileLock(self._lock(key), mode=_FILE_MODE).acquire(timeout=0):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _hash(path: Path) -> bytes:
-    return hashlib.sha256(path.read_bytes()).hexdigest().encode()
+def require_trusted_library(library: Path) -> Path:
+    """Return the path of a library that may be loaded, without symbolic links on the way to it.
+
+    :raises UntrustedCacheError: when another user can write to it, or put something else in its place
+    :raises CacheError: when it can't be read
+    """
+    try:
+        library = library.parent.resolve() / library.name
+        require_trusted_folder(library.parent)
+        os.close(open_trusted(library))
+    except UntrustedError as error:
+        raise _untrusted(error) from error
+    except OSError as error:
+        raise CacheError(
+            f"the compiled library {library} can't be read: {error.strerror or error}; try again, which makes it anew"
+        ) from error
+    return library
+
+
+def note_use(library: Path) -> None:
+    """Remember that a library was loaded now, where its folder may be written to."""
+    with suppress(OSError):
+        os.utime(library.with_suffix(".json"))
+
+
+def remove_unless_used(library: Path) -> bool:
+    """Remove a library from its cache if it has never been loaded: what the compiler made is of no use.
+
+    :return: whether it was removed
+    """
+    description = library.with_suffix(".json")
+    try:
+        if description.stat().st_mtime != _NEVER:
+            return False
+        library.unlink()
+        description.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _untrusted(error: UntrustedError) -> UntrustedCacheError:
+    return UntrustedCacheError(
+        f"{error}. What lies there would run as this user, so nothing of it is loaded: expected files and folders that "
+        f"only this user or root can write to. Or set {_VARIABLE} to a folder of your own"
+    )

@@ -8,13 +8,16 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from sb3_tinyrl._native.errors import CompilerNotFoundError
+from sb3_tinyrl._native.jit import processes
 
+_SECONDS_TO_ANSWER = 30.0
 _CANDIDATES = ("clang++", "c++", "g++") if sys.platform == "darwin" else ("c++", "g++", "clang++")
 
 _NOT_FOUND = """\
@@ -69,18 +72,22 @@ class Compiler:
         ]
 
 
-def find_compiler() -> Compiler:
+def find_compiler(cancelled: threading.Event | None = None) -> Compiler:
     """Return the compiler named by ``$CXX``, else the platform's, else that of the PyPI package ``ziglang``.
 
+    Asks it for its version, and waits for the answer for up to half a minute.
+
+    :param cancelled: to be set from another thread to end the wait
     :raises CompilerNotFoundError: when there is none, or ``$CXX`` is set and does not work
+    :raises CancelledError: when ``cancelled`` was set
     """
     if chosen := os.environ.get("CXX"):
-        return _chosen_compiler(chosen)
+        return _chosen_compiler(chosen, cancelled)
     for candidate in _CANDIDATES:
         # macOS has a placeholder for each of these that fails until the real one is installed
         if path := shutil.which(candidate):
             try:
-                return _compiler((os.path.abspath(path),))
+                return _compiler((os.path.abspath(path),), cancelled)
             except (OSError, subprocess.SubprocessError):
                 continue
     if find_spec("ziglang"):
@@ -118,12 +125,12 @@ def cpu_features() -> str:
     return f"{platform.machine()} {platform.processor()}"
 
 
-def _chosen_compiler(chosen: str) -> Compiler:
+def _chosen_compiler(chosen: str, cancelled: threading.Event | None) -> Compiler:
     # A path with spaces need not be quoted; anything else is split the way make and CMake split $CXX.
     try:
         command = [chosen] if shutil.which(chosen) else shlex.split(chosen, posix=os.name != "nt")
         # absolute, as the compiler runs in another folder
-        return _compiler((os.path.abspath(shutil.which(command[0]) or command[0]), *command[1:]))
+        return _compiler((os.path.abspath(shutil.which(command[0]) or command[0]), *command[1:]), cancelled)
     except (OSError, ValueError, IndexError, subprocess.SubprocessError) as error:
         raise CompilerNotFoundError(
             f"$CXX is {chosen!r}, which does not work: {_reason(error)}. Expected GCC or Clang, with any "
@@ -131,17 +138,12 @@ def _chosen_compiler(chosen: str) -> Compiler:
         ) from error
 
 
-def _compiler(command: tuple[str, ...]) -> Compiler:
-    answer = subprocess.run(
-        [*command, "--version"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=True,
-        env={**os.environ, "LC_ALL": "C"},  # the answer is part of the cache's key
-    )
-    version = answer.stdout.strip()
+def _compiler(command: tuple[str, ...], cancelled: threading.Event | None) -> Compiler:
+    question = [*command, "--version"]
+    answer = processes.run(question, seconds=_SECONDS_TO_ANSWER, cancelled=cancelled)
+    if answer.status != 0:
+        raise subprocess.CalledProcessError(answer.status, question, answer.output)
+    version = answer.output.strip()
     if any(Path(part).stem in ("zig", "ziglang") for part in command):
         kind = "zig"
     else:

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-_ERROR = re.compile(r"\berror: |undefined reference|cannot find -l")
+_ERROR = re.compile(r"\berror: |undefined reference|cannot find -l|out of memory|virtual memory exhausted")
 # What GCC, Clang, and Clang before version 16 say.
 _CHECK = re.compile(
     r"rl_tools/rl/environment_wrappers/complete/.*error: static[_ ]assert(?:ion)? failed"

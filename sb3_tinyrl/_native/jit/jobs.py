@@ -23,7 +23,11 @@ class BackgroundBuild:
         self._cancelled = threading.Event()
         self._library: Future[Path] = Future()
         # A daemon, so that an interpreter that exits does not wait for the compiler.
-        threading.Thread(target=self._run, name="sb3_tinyrl build", daemon=True).start()
+        thread = threading.Thread(target=self._run, name="sb3_tinyrl build", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # The operating system starts no more threads.
+            self._run()
 
     def _run(self) -> None:
         try:

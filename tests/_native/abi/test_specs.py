@@ -132,3 +132,10 @@ def test_cpp_sees_what_was_specified(tmp_path: Path) -> None:
     headers = find_headers()
     includes = [f"-I{headers.include_root}", f"-I{headers.rltools}"]
     subprocess.run([*find_compiler().command, "-std=c++17", *includes, "-fsyntax-only", source], check=True)
+
+
+@pytest.mark.parametrize("field", ["batch_size", "n_critics"])
+def test_a_size_that_nothing_can_count_names_the_limit(field):
+    KernelSpec(**{"observation_dim": 3, "action_dim": 1, "actor_layers": (), "critic_layers": (), field: 2**30})
+    with pytest.raises(ValueError, match=rf"^{field} is \d+, expected at most 1073741824 \(2\*\*30\)"):
+        KernelSpec(**{"observation_dim": 3, "action_dim": 1, "actor_layers": (), "critic_layers": (), field: 2**30 + 1})

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from sb3_tinyrl._native.abi.thread_tuner import ThreadTuner, available_threads
+from sb3_tinyrl._native.abi.thread_tuner import ThreadTuner, available_threads, require_n_threads
 
 
 def settle(count: ThreadTuner, seconds: dict[int, float]) -> set[int]:
@@ -52,3 +52,20 @@ def test_a_number_that_the_user_asks_for_is_not_questioned():
 
 def test_no_more_than_the_process_may_use():
     assert ThreadTuner().largest == available_threads() <= len(os.sched_getaffinity(0))
+
+
+def test_no_more_than_were_started(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    assert settle(ThreadTuner(n_started=3), {1: 3.0, 2: 2.0, 3: 1.0}) == {1, 2, 3}
+    assert settle(ThreadTuner(8, n_started=3), {3: 1.0}) == {3}
+
+
+@pytest.mark.parametrize("nonsense", [0, -1, 17, 2**32 + 1, 1.5, "4", float("nan"), []])
+def test_nonsense_is_no_number_of_threads(nonsense):
+    with pytest.raises(ValueError, match=r"^n_threads=.*; expected 1 to 16, or None"):
+        require_n_threads(nonsense)
+
+
+@pytest.mark.parametrize("sense", [None, 1, 16])
+def test_a_number_of_threads_is_accepted(sense):
+    require_n_threads(sense)

@@ -1,12 +1,26 @@
+import json
+import os
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_tinyrl._native.errors import CacheError
-from sb3_tinyrl._native.jit.cache import KernelCache, cache_directory, cache_key
+from sb3_tinyrl._native.errors import CacheError, UntrustedCacheError
+from sb3_tinyrl._native.jit.cache import (
+    KernelCache,
+    cache_directory,
+    cache_key,
+    cache_size_limit,
+    content_key,
+    note_use,
+    parse_size,
+    remove_unless_used,
+    require_trusted_library,
+)
 
 NEVER = threading.Event()
 INGREDIENTS = st.dictionaries(st.text(), st.one_of(st.text(), st.lists(st.text())))
@@ -27,8 +41,11 @@ def test_the_directory_is_the_users_unless_the_variable_is_set(tmp_path: Path, m
 
 @given(INGREDIENTS, INGREDIENTS)
 def test_keys_are_equal_exactly_if_the_ingredients_are(one: dict[str, object], other: dict[str, object]) -> None:
-    assert (cache_key(one) == cache_key(other)) == (one == other)
-    assert cache_key(one) == cache_key(dict(reversed(one.items())))
+    assert (content_key(one) == content_key(other)) == (one == other)
+    assert (cache_key({}, one) == cache_key({}, other)) == (one == other)
+    reordered = dict(reversed(one.items()))
+    assert cache_key(one, one) == cache_key(reordered, reordered)
+    assert cache_key(one, other).startswith(content_key(one))
 
 
 @pytest.fixture
@@ -39,7 +56,7 @@ def kernels(tmp_path: Path) -> KernelCache:
 def publish(kernels: KernelCache, key: str, contents: bytes) -> Path:
     with kernels.lock(key, NEVER), kernels.workspace(key, {}) as folder:
         (folder / "built").write_bytes(contents)
-        return kernels.publish(key, folder / "built")
+        return kernels.publish(key, folder / "built", "a test")
 
 
 def test_finds_what_was_published_and_nothing_else(kernels: KernelCache) -> None:
@@ -52,7 +69,7 @@ def test_finds_what_was_published_and_nothing_else(kernels: KernelCache) -> None
     assert path.read_bytes() == b"another"
 
 
-@pytest.mark.parametrize("file", ["a.so", "a.sha256"])
+@pytest.mark.parametrize("file", ["a.so", "a.json"])
 @pytest.mark.parametrize("contents", [b"", b"libra", b"librarz", None])
 def test_does_not_find_what_is_damaged(kernels: KernelCache, file: str, contents: bytes | None) -> None:
     publish(kernels, "a", b"library")
@@ -94,3 +111,143 @@ def test_an_unusable_folder_is_named_with_the_remedy(tmp_path: Path, place: str)
     with pytest.raises(CacheError, match=r"Expected .*set SB3_TINYRL_CACHE_DIR to another") as error:
         publish(KernelCache(folder), "a", b"library")
     assert str(folder) in str(error.value)
+
+
+# --- what is there, and what has to go ---
+
+KEYS = [cache_key({"content": n // 2}, {"compiler": n}) for n in range(4)]
+LONG_AGO = time.time() - 1e6
+
+
+@pytest.fixture
+def filled(kernels: KernelCache) -> KernelCache:
+    """Four libraries of 100 bytes, built long ago in this order; two of the same content after another."""
+    for age, key in enumerate(KEYS):
+        library = publish(kernels, key, bytes(100))
+        os.utime(library, (LONG_AGO + age, LONG_AGO + age))
+    return kernels
+
+
+def use(kernels: KernelCache, key: str, when: float) -> None:
+    """Load a library at that moment."""
+    library = kernels.find(key)
+    assert library
+    note_use(library)
+    os.utime(library.with_suffix(".json"), (when, when))
+
+
+def keys(kernels: KernelCache) -> list[str]:
+    return [key for key in KEYS if kernels.find(key)]
+
+
+def test_entries_tell_what_a_library_is_for_and_when_it_was_loaded(filled: KernelCache) -> None:
+    use(filled, KEYS[1], LONG_AGO + 77)
+    entries = {entry.key: entry for entry in filled.entries()}
+    assert entries.keys() == set(KEYS)
+    assert entries[KEYS[0]].used == 0
+    assert entries[KEYS[1]].used == pytest.approx(LONG_AGO + 77)
+    assert (entries[KEYS[0]].size, entries[KEYS[0]].purpose) == (100, "a test")
+    assert entries[KEYS[0]].built == pytest.approx(LONG_AGO)
+    (filled.directory / f"{KEYS[0]}.json").write_text("[]")
+    assert "damaged" in next(entry.purpose for entry in filled.entries() if entry.key == KEYS[0])
+    assert KernelCache(filled.directory / "none").entries() == []
+
+
+def test_any_compilers_library_of_the_same_content_is_found_the_last_used_first(filled: KernelCache) -> None:
+    content = KEYS[0].partition("-")[0]
+    assert filled.find_any(content) == filled.find(KEYS[1])  # none was loaded, so the one built last
+    use(filled, KEYS[0], LONG_AGO + 5)
+    assert filled.find_any(content) == filled.find(KEYS[0])
+    (filled.directory / f"{KEYS[0]}.json").unlink()
+    assert filled.find_any(content) == filled.find(KEYS[1])
+    assert filled.find_any(content_key({"content": "another"})) is None
+
+
+def test_what_was_not_used_for_the_longest_time_makes_room(filled: KernelCache) -> None:
+    use(filled, KEYS[0], LONG_AGO + 9)
+    assert filled.prune(max_bytes=400) == []
+    assert [entry.key for entry in filled.prune(max_bytes=399)] == [KEYS[1]]
+    filled.prune(max_bytes=100)
+    assert keys(filled) == [KEYS[0]]
+    assert not (filled.directory / f"{KEYS[1]}.json").exists()
+
+
+def test_pruning_spares_what_is_in_use(filled: KernelCache) -> None:
+    use(filled, KEYS[2], time.time())
+    os.utime(filled.directory / f"{KEYS[3]}.so")  # just built
+    filled.prune(max_bytes=0, keep=KEYS[1])
+    assert keys(filled) == KEYS[1:]
+
+
+def test_pruning_by_age(filled: KernelCache) -> None:
+    use(filled, KEYS[3], time.time() - 5000)
+    filled.prune(max_seconds=6000)
+    assert keys(filled) == [KEYS[3]]
+    filled.prune(max_seconds=4000)
+    assert keys(filled) == []
+
+
+def test_clearing_leaves_files_of_others_and_builds_under_way(filled: KernelCache) -> None:
+    mine = filled.directory / "notes.json"
+    mine.touch()
+    with filled.lock(KEYS[0], NEVER), filled.workspace(KEYS[0], {}) as in_use:
+        filled.clear()
+        assert keys(filled) == KEYS[:1]
+        assert in_use.exists()
+    filled.clear()
+    assert [path.name for path in filled.directory.iterdir()] == ["notes.json"]
+    KernelCache(filled.directory / "none").clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("0", 0), ("1000", 1000), ("2K", 2048), ("1.5 GiB", 3 * 2**29), ("500m", 500 * 2**20)]
+)
+def test_sizes_have_units(monkeypatch: pytest.MonkeyPatch, text: str, size: int) -> None:
+    assert parse_size(text) == size
+    monkeypatch.setenv("SB3_TINYRL_CACHE_SIZE", text)
+    assert cache_size_limit() == size
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "1X", "G", "1e9"])
+def test_a_size_that_is_none_names_the_variable(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("SB3_TINYRL_CACHE_SIZE", text)
+    with pytest.raises(CacheError, match=r"^\$SB3_TINYRL_CACHE_SIZE is .*, expected a number of bytes"):
+        cache_size_limit()
+
+
+def test_only_a_library_that_was_never_loaded_is_removed_for_being_of_no_use(filled: KernelCache) -> None:
+    first, second = (filled.directory / f"{key}.so" for key in KEYS[:2])
+    note_use(second)
+    assert not remove_unless_used(second)
+    assert remove_unless_used(first)
+    assert not remove_unless_used(first)
+    assert keys(filled) == KEYS[1:]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has access lists instead of modes")
+@pytest.mark.parametrize("place", ["folder", "library", "description"])
+def test_what_others_can_write_is_an_error_with_the_way_out(filled: KernelCache, place: str) -> None:
+    library = filled.directory / f"{KEYS[0]}.so"
+    path = {"folder": filled.directory, "library": library, "description": library.with_suffix(".json")}[place]
+    path.chmod(0o777)
+    with pytest.raises(UntrustedCacheError, match=rf"chmod go-w {path}.*SB3_TINYRL_CACHE_DIR"):
+        filled.find(KEYS[0])
+    if place != "description":
+        with pytest.raises(UntrustedCacheError, match=rf"chmod go-w {path}"):
+            require_trusted_library(library)
+    if place == "folder":
+        with pytest.raises(UntrustedCacheError), filled.lock(KEYS[0], NEVER):
+            pass
+    path.chmod(0o700)
+    assert filled.find(KEYS[0])
+
+
+def test_a_library_that_is_gone_is_an_error_with_the_way_out(filled: KernelCache) -> None:
+    with pytest.raises(CacheError, match="try again"):
+        require_trusted_library(filled.directory / "gone.so")
+
+
+def test_a_description_is_json(filled: KernelCache) -> None:
+    description = json.loads((filled.directory / f"{KEYS[0]}.json").read_text())
+    assert description["for"] == "a test"
+    assert len(description["sha256"]) == 64

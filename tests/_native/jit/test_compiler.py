@@ -2,12 +2,15 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from sb3_tinyrl._native.errors import CompilerNotFoundError
+from sb3_tinyrl._native.jit import compiler as compiler_module
 from sb3_tinyrl._native.jit.compiler import compile_flags, cpu_features, find_compiler
+from sb3_tinyrl._native.jit.processes import CancelledError
 
 REAL = shutil.which("c++") or shutil.which("clang++")
 
@@ -56,6 +59,21 @@ def test_cxx_that_does_not_work(monkeypatch: pytest.MonkeyPatch, chosen: str) ->
     with pytest.raises(CompilerNotFoundError, match=r"^\$CXX is .* does not work: .+ Expected .*; set CXX") as error:
         find_compiler()
     assert repr(chosen) in str(error.value)
+
+
+def test_a_compiler_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler_module, "_SECONDS_TO_ANSWER", 0.5)
+    monkeypatch.setenv("CXX", str(script(tmp_path / "c++", "sleep 60")))
+    with pytest.raises(CompilerNotFoundError, match=r"does not work: .*timed out after 0\.5 seconds"):
+        find_compiler()
+
+
+def test_the_wait_for_an_answer_can_be_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", str(script(tmp_path / "c++", "sleep 60")))
+    cancelled = threading.Event()
+    threading.Timer(0.5, cancelled.set).start()
+    with pytest.raises(CancelledError):
+        find_compiler(cancelled)
 
 
 def test_no_compiler_at_all_names_the_three_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

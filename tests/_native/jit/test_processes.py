@@ -1,0 +1,110 @@
+"""Compilers end, with all that they have started."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sb3_tinyrl._native.jit import processes
+from sb3_tinyrl._native.jit.processes import CancelledError, Finished
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="these programs are for sh")
+
+
+def run(script: str, *arguments: object, seconds: float = 20, cancelled: threading.Event | None = None) -> Finished:
+    return processes.run(["sh", "-c", script, "sh", *map(str, arguments)], seconds=seconds, cancelled=cancelled)
+
+
+def is_running(process_id: int) -> bool:
+    """Whether a process is there; one that has ended may still wait for its parent to be told."""
+    try:
+        return "Z" not in Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_output_and_status_are_told() -> None:
+    assert run("echo one; echo two >&2; exit 3") == Finished(3, "one\ntwo\n")
+    assert run("read line; echo got $line") == Finished(0, "got\n")  # there is nothing to read
+    assert run("printf '\\377'").output == "\ufffd"
+
+
+def test_a_signal_is_named() -> None:
+    assert run("kill -KILL $$").reason().startswith("it was killed by signal 9 (SIGKILL), as by the operating system")
+    assert run("kill -SEGV $$").reason() == "it was killed by signal 11 (SIGSEGV)"
+    assert Finished(3, "").reason() == "it ended with status 3"
+    assert Finished(255, "").reason() == "it was killed by signal 127"
+
+
+STUBBORN = "trap '' TERM; "
+CHILD = 'sleep 60 & echo $! > "$1.new"; mv "$1.new" "$1"; wait'
+
+
+@pytest.mark.parametrize("script", [CHILD, STUBBORN + CHILD], ids=["obedient", "stubborn"])
+def test_a_time_limit_ends_the_children_too(tmp_path: Path, script: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(subprocess.TimeoutExpired):
+        run(script, tmp_path / "child", seconds=0.5)
+    assert time.monotonic() - start < 10
+    wait_until(lambda: not is_running(int((tmp_path / "child").read_text())))
+
+
+def test_cancelling_ends_the_children_too(tmp_path: Path) -> None:
+    cancelled = threading.Event()
+    threading.Thread(target=lambda: (wait_until((tmp_path / "child").exists), cancelled.set())).start()
+    with pytest.raises(CancelledError):
+        run(CHILD, tmp_path / "child", cancelled=cancelled)
+    wait_until(lambda: not is_running(int((tmp_path / "child").read_text())))
+
+
+def test_what_a_killed_program_leaves_behind_is_ended(tmp_path: Path) -> None:
+    start = time.monotonic()
+    finished = run('sleep 60 & echo $! > "$1"; echo said; kill -KILL $$', tmp_path / "child")
+    assert finished == Finished(137, "said\n")
+    assert time.monotonic() - start < 10
+    wait_until(lambda: not is_running(int((tmp_path / "child").read_text())))
+
+
+def test_what_a_program_that_ends_well_leaves_behind_is_left_alone(tmp_path: Path) -> None:
+    """Such as the server of a compiler cache."""
+    run('sleep 60 >/dev/null 2>&1 & echo $! > "$1"', tmp_path / "child")
+    child = int((tmp_path / "child").read_text())
+    time.sleep(1.5)
+    assert is_running(child)
+    os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("script", [CHILD, STUBBORN + CHILD], ids=["obedient", "stubborn"])
+def test_a_program_ends_with_the_process_that_has_started_it(tmp_path: Path, script: str) -> None:
+    program = (
+        "import sys; from sb3_tinyrl._native.jit import processes\n"
+        "processes.run(['sh', '-c', *sys.argv[1:]], seconds=60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, script, "sh", tmp_path / "child"])
+    wait_until((tmp_path / "child").exists)
+    process.kill()
+    process.wait()
+    wait_until(lambda: not is_running(int((tmp_path / "child").read_text())))
+
+
+def test_no_descriptors_are_left(tmp_path: Path) -> None:
+    before = os.listdir("/proc/self/fd")
+    run("true")
+    with pytest.raises(subprocess.TimeoutExpired):
+        run("sleep 60", seconds=0.1)
+    with pytest.raises(OSError, match="none"):
+        processes.run(["true"], seconds=1, folder=tmp_path / "none")
+    assert os.listdir("/proc/self/fd") == before

@@ -1,0 +1,126 @@
+"""``python -m sb3_tinyrl cache``, on a cache with libraries that no compiler has made."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from models import make
+
+from sb3_tinyrl.__main__ import main
+from sb3_tinyrl._native.jit.cache import KernelCache, cache_key
+
+DAY = 86400
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("SB3_TINYRL_CACHE_DIR", str(folder))
+    monkeypatch.setenv("COLUMNS", "200")
+    kernels = KernelCache(folder)
+    for days in (40, 10):
+        key = cache_key({}, {"days": days})
+        with kernels.lock(key, threading.Event()), kernels.workspace(key, {}) as workspace:
+            (workspace / "library").write_bytes(bytes(3 * 2**20))
+            library = kernels.publish(key, workspace / "library", f"what was built {days} days ago")
+        os.utime(library, (time.time() - days * DAY,) * 2)
+    return folder
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sb3_tinyrl", "cache", *map(str, arguments)])
+        status = main()
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def libraries(folder: Path) -> int:
+    return len(list(folder.glob("*.so")))
+
+
+def test_a_list_tells_size_age_use_and_purpose(folder: Path, command: Command) -> None:
+    status, output, _ = command("list")
+    assert status == 0
+    assert str(folder) in output
+    rows = [line.split() for line in output.splitlines() if "what was built" in line]
+    assert [" ".join(row[1:]) for row in rows] == [
+        "3.0 MiB 10 d ago never what was built 10 days ago",
+        "3.0 MiB 40 d ago never what was built 40 days ago",
+    ]
+
+
+def test_the_size_is_the_sum(folder: Path, command: Command) -> None:
+    assert command("size") == (0, f"6.0 MiB in 2 libraries in {folder}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left"),
+    [
+        (["--older-than", 50], 2),
+        (["--older-than", 30], 1),
+        (["--older-than", 0.5], 0),
+        (["--max-size", "6M"], 2),
+        (["--max-size", "3M"], 1),
+        (["--max-size", "1K"], 0),
+    ],
+)
+def test_pruning_by_age_and_size(folder: Path, command: Command, arguments: list[object], left: int) -> None:
+    status, output, _ = command("prune", *arguments)
+    assert status == 0
+    assert output == f"removed {2 - left} libraries with {3 * (2 - left)}.0 MiB\n"
+    assert libraries(folder) == left
+
+
+def test_clearing(folder: Path, command: Command) -> None:
+    status, output, _ = command("clear")
+    assert (status, output) == (0, f"removed all libraries from {folder}\n")
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["prune"], "pass --older-than DAYS, --max-size SIZE, or both"),
+        (["build"], "pass MODEL.zip, --env ID, or both"),
+        (["build", "no-model.zip"], "no-model.zip"),
+        (["build", "--env", "Pendulum-v1"], "is no native environment"),
+    ],
+)
+def test_what_can_not_be_done_is_an_error(folder: Path, command: Command, arguments: list[str], reason: str) -> None:
+    status, output, error = command(*arguments)
+    assert (status, output) == (1, "")
+    assert error.startswith("error: ")
+    assert reason in error
+
+
+def test_a_cache_that_others_can_write_is_an_error(folder: Path, command: Command) -> None:
+    folder.chmod(0o777)
+    status, _, error = command("clear")
+    assert status == 1
+    assert "chmod go-w" in error
+    assert libraries(folder) == 2
+
+
+def test_what_was_built_ahead_is_what_training_looks_for(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make()
+    model.save(tmp_path / "model")
+    status, output, _ = command("build", tmp_path / "model.zip")
+    assert status == 0
+    library = Path(output.strip().rpartition(": ")[2])
+    assert library.exists()
+    used = library.with_suffix(".json").stat().st_mtime
+    monkeypatch.setenv("CXX", "/no/such/compiler")
+    make().learn(30)
+    assert library.with_suffix(".json").stat().st_mtime > used
