@@ -32,6 +32,11 @@ class Checkpoint:
     def __init__(self, model: _Model) -> None:
         self._model = model
 
+    @property
+    def observation_dim(self) -> int:
+        """Elements of an observation."""
+        return self._model.observation_dim
+
     def evaluate(self, observation: npt.ArrayLike) -> npt.NDArray[Any]:
         """Evaluate the policy; nothing is drawn.
 
@@ -43,7 +48,7 @@ class Checkpoint:
         :raises ValueError: when the shape does not fit
         """
         values = np.asarray(observation)
-        if values.shape != (self._model.observation_dim,):
+        if values.shape != (self.observation_dim,):
             raise ValueError(
                 f"an observation of shape {values.shape}, expected ({self._model.observation_dim},), which the "
                 "checkpoint was trained on; pass one observation at a time"

@@ -44,7 +44,7 @@ _TEMPLATE = r"template<typename T_TYPE(?:=TYPE)?>(?:constexpr )?T_TYPE "
 _INITIALIZER = rf"nn::layers::dense::DefaultInitializer<TYPE_POLICY,{_TI}>"
 _TYPES = {
     "policy": r"using TYPE_POLICY=numeric_types::Policy<(float|double)>",
-    "capability": r"using CAPABILITY=nn::capability::Forward<true,true>",
+    "capability": r"using CAPABILITY=nn::capability::Forward<true,(?:true|false)>",
     "input_shape": rf"using INPUT_SHAPE=tensor::Shape<{_TI},\d{{1,9}},\d{{1,9}},(\d{{1,9}})>",
 }
 _PARAMETERS = r"(?:using PARAMETERS=)?struct PARAMETERS\{(.*)\}"
@@ -248,7 +248,7 @@ def _read_memory(statement: list[str], where: str) -> Array | None:
     with np.errstate(over="ignore"):
         values = values.astype(np.float32 if tokens[0] == "float" else np.float64)
     if not np.isfinite(values).all():
-        raise CheckpointSyntaxError(f"its {where} holds a number too large for {tokens[0]}")
+        raise CheckpointSyntaxError(f"its {where} holds a number that is not finite as {tokens[0]}")
     return values
 
 
@@ -447,7 +447,8 @@ def _read_mlp(scope: _Scope, where: str, kind: str = "mlp") -> list[Layer]:
         network = rf"\{{{first},\{{{','.join(others)}\}},{last}\}}"
         return network if kind == "mlp" else rf"\{{{network},log_std::parameters\}}"
 
-    function = initializer("factory_function", "typename T_TYPE", r"\(\)")
+    factory = initializer("factory", "typename T_TYPE")
+    function = initializer("factory_function", "typename T_TYPE", r"\(\)") if kind == "mlp" else factory
     reader = _Reader(
         scope,
         where,
@@ -458,7 +459,7 @@ def _read_mlp(scope: _Scope, where: str, kind: str = "mlp") -> list[Layer]:
             "template": f"using TEMPLATE=nn_models::{kind}::BindConfiguration<CONFIG>",
             "type": f"using TYPE=nn_models::{kind}::NeuralNetwork<CONFIG,CAPABILITY,INPUT_SHAPE>",
             "module": f"(?:constexpr )?TYPE module={initializer('factory', 'TYPE')}",
-            "factory": f"{_TEMPLATE}factory={initializer('factory', 'typename T_TYPE')}",
+            "factory": f"{_TEMPLATE}factory={factory}",
             "function": rf"{_TEMPLATE}factory_function\(\)\{{return T_TYPE{function};\}}",
         },
         required=("config", "template", "factory"),
