@@ -28,8 +28,8 @@ from sb3_tinyrl.export.description import (
     read_layer,
     require,
 )
-from sb3_tinyrl.export.files import write_atomically
 from sb3_tinyrl.export.literals import float_array
+from sb3_tinyrl.files import atomic_write
 
 # Not GELU: RLtools 2.2 computes 0.5 x (1 + tanh(0.399 (x + 0.0447 x^3))), where GELU's tanh form has 0.798.
 _ACTIVATIONS: dict[ActivationName, str] = {
@@ -62,7 +62,8 @@ def export_policy(model: SAC, path: str | os.PathLike[str]) -> float:
     description = _expressible(model)
     samples = predicted_samples(model, description)
     difference = largest_difference(description, samples, evaluate(description, samples.observations))
-    write_atomically(path, _header(description, samples, _deterministic_layers(description)).encode())
+    with atomic_write(path) as file:
+        file.write(_header(description, samples, _deterministic_layers(description)).encode())
     return difference
 
 

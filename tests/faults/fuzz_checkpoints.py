@@ -20,8 +20,8 @@ from sb3_tinyrl.tinyrl import load_checkpoint
 _LONGEST = 5.0
 _REFUSALS = ("can't read the checkpoint", "is no checkpoint", "has no `module`")
 _WORDS = """
-{ } ( ) [ ] < > ; , :: = # \\ ' /* */ // - . 0 1 9999999999 1e999f -0X1.8P+5f 0x nan inf R"( )" ??/ <% %> %: namespace using
-template typename constexpr static struct memory float double layer_0 layer_1 module TYPE
+{ } ( ) [ ] < > ; , :: = # \\ ' /* */ // - . 0 1 9999999999 1e999f -0X1.8P+5f 0x nan inf R"( )" ??/ <% %> %:
+namespace using template typename constexpr static struct memory float double layer_0 layer_1 module TYPE
 """
 _SCRAPS = [*_WORDS.split(), '"', "\n", "\0", "\ufeff", "\u0663", "\u00e9"]
 

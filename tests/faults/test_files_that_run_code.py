@@ -52,7 +52,8 @@ load_checkpoint(text).evaluate([0, 0, 0])  # once for what is imported late
 events = []
 sys.addaudithook(lambda event, _: events.append(event))
 load_checkpoint(text).evaluate([0, 0, 0])
-bad = [event for event in events if event.split(".")[0] in ("open", "exec", "compile", "subprocess", "os", "ctypes", "pickle")]
+harmful = ("open", "exec", "compile", "subprocess", "os", "ctypes", "pickle")
+bad = [event for event in events if event.split(".")[0] in harmful]
 sys.exit(str(bad) if bad else 0)
 """
     command = [sys.executable, "-c", program, str(tmp_path / "ours.h")]
