@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterable
 from numbers import Integral
 from operator import itemgetter
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -22,7 +23,7 @@ from stable_baselines3.common.utils import should_collect_more_steps
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.sac.policies import SACPolicy
 
-from sb3_tinyrl import prediction, rollout
+from sb3_tinyrl import prediction, rollout, saving
 from sb3_tinyrl._native.abi import blas
 from sb3_tinyrl._native.abi.blas import Blas
 from sb3_tinyrl._native.abi.structs import Engine, HyperParameters
@@ -34,6 +35,9 @@ from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
 from sb3_tinyrl.native_loop import NativeLoop
 from sb3_tinyrl.runtime import Runtime
 from sb3_tinyrl.transitions import features
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 KernelChoice = Literal["auto", "native", "torch"]
 Backend = Literal["simd", "blas", "mkl", "openblas", "accelerate"]
@@ -497,6 +501,65 @@ class TinySAC(SAC):
         self._last_original_obs = self._last_obs
         replay_buffer.add(self._last_obs, next_obs, buffer_action, reward, dones, infos)  # type: ignore[arg-type]
         self._last_obs = new_obs
+
+    def save(
+        self,
+        path: saving.SavePath,
+        exclude: Iterable[str] | None = None,
+        include: Iterable[str] | None = None,
+    ) -> None:
+        """Save attributes and parameters as SB3 does; an earlier file is replaced when the new one is complete.
+
+        :param path: where to; ``.zip`` is added where there is no suffix. Or a stream
+        :param exclude: attributes to leave out beyond those that SB3 leaves out
+        :param include: attributes to save although SB3 leaves them out
+        """
+        with saving.replaced_as_a_whole(path, "zip") as file:
+            super().save(file, exclude, include)
+
+    def save_replay_buffer(self, path: saving.SavePath) -> None:
+        """Save the replay buffer as SB3 does; an earlier file is replaced when the new one is complete.
+
+        :param path: where to; ``.pkl`` is added where there is no suffix. Or a stream
+        """
+        with saving.replaced_as_a_whole(path, "pkl", self.verbose) as file:
+            super().save_replay_buffer(file)
+
+    @classmethod
+    def load(
+        cls,
+        path: saving.SavePath,
+        env: GymEnv | None = None,
+        device: th.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        *,
+        weights_only: bool = False,
+        **kwargs: Any,
+    ) -> Self:
+        """Load a saved model of SB3's SAC or of TinySAC.
+
+        The zip file holds pickles, and reading one of those runs whatever code is in it: load files of people you
+        trust, or with ``weights_only``.
+
+        :param path: the zip file, or a stream
+        :param env: the environment to go on in; none is needed to predict
+        :param device: of the networks
+        :param custom_objects: values for attributes, in place of those in the file
+        :param print_system_info: whether to print what the model was saved with
+        :param force_reset: whether training begins with a reset of the environment
+        :param weights_only: whether to read nothing but parameters and plain settings, and no pickle. ``env`` is needed
+            then, and whatever was passed to the constructor that is no number, word, list or dictionary of these, such
+            as ``policy_kwargs`` with a class in it.
+        :param kwargs: attributes to change, such as ``learning_starts``
+        :raises ValueError: with ``weights_only``, when something has to be passed that only a pickle has
+        """
+        source: Any = path
+        if weights_only:
+            env = None if env is None else cls._wrap_env(env, verbose=0)
+            source, custom_objects, kwargs = saving.without_pickles(path, env, custom_objects, kwargs)
+        return super().load(source, env, device, custom_objects, print_system_info, force_reset, **kwargs)
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_runtime"]
