@@ -77,6 +77,7 @@ class NativeLoop:
         :return: both numbers afterwards, of a rollout whose gradient steps are still to be taken if it is complete;
             ``None`` when the next step must be taken in Python
         :raises NonFiniteError: when the environment or the policy produced NaN or an infinite value
+        :raises NativeEnvironmentError: when the environment threw an exception
         """
         buffer = model.replay_buffer
         assert buffer is not None
@@ -134,6 +135,9 @@ class NativeLoop:
             )
         finally:  # A KeyboardInterrupt comes as soon as the kernel returns.
             self._take_over(model, callback, log_interval, state, episodes)
+        if status == LoopStatus.ENVIRONMENT_THREW:
+            model._last_obs = None  # the next run begins a new episode
+            self._env.environments.raise_failure()
         if status != LoopStatus.DONE:
             self._raise_not_finite(model, binding, status)
         steps_per_second = state.n_steps / (time.perf_counter() - start)

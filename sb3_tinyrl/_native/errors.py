@@ -23,3 +23,7 @@ class BlasError(KernelError):
 
 class EpisodeEndedError(RuntimeError):
     """An environment was to take a step outside of an episode."""
+
+
+class NativeEnvironmentError(RuntimeError):
+    """The author's C++ code of an environment has failed; the message names the function and the folder."""

@@ -152,6 +152,7 @@ class LoopStatus(IntEnum):
     DONE = 0
     ACTION_NOT_FINITE = 1
     STEP_NOT_FINITE = 2
+    ENVIRONMENT_THREW = 3
 
 
 class EpisodeStatistics(ctypes.Structure):

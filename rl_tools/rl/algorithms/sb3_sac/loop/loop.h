@@ -34,7 +34,7 @@ namespace rl_tools::rl::algorithms::sb3_sac::loop {
         std::int64_t length;
     };
 
-    enum class Status : std::int32_t { DONE, ACTION_NOT_FINITE, STEP_NOT_FINITE };
+    enum class Status : std::int32_t { DONE, ACTION_NOT_FINITE, STEP_NOT_FINITE, ENVIRONMENT_THREW };
 
     // What the loop goes on from, and leaves when it returns.
     struct State {

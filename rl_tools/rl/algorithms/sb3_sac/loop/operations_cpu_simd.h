@@ -99,8 +99,11 @@ namespace rl_tools::rl::algorithms::sb3_sac::loop {
             }
             state.n_sampled_actions++;
             std::int64_t culprit;
-            compiled.step(compiled.environments, actions.data(), compiled.step_limit,
-                          components::episode::Autoreset::SAME_STEP, &results, &culprit);
+            if (compiled.step(compiled.environments, actions.data(), compiled.step_limit,
+                              components::episode::Autoreset::SAME_STEP, &results,
+                              &culprit) == interface::environment::Status::THREW) {
+                return Status::ENVIRONMENT_THREW;
+            }
 
             std::memcpy(next_observations.data(), results.observations, next_observations.size() * sizeof(float));
             for (std::size_t i = 0; i < n; i++) {
