@@ -7,7 +7,7 @@ import sys
 
 from sb3_tinyrl.bench import cli as bench
 from sb3_tinyrl.bench.scaling import cli as scaling
-from sb3_tinyrl.environments import speed
+from sb3_tinyrl.environments import checking, speed
 
 
 def main() -> int:
@@ -17,6 +17,7 @@ def main() -> int:
     bench.add_command(commands)
     scaling.add_command(commands)
     speed.add_command(commands)
+    checking.add_command(commands)
     arguments = parser.parse_args()
     status: int = arguments.run(arguments)
     return status
