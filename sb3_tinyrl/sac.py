@@ -28,7 +28,7 @@ from sb3_tinyrl._native.abi import blas
 from sb3_tinyrl._native.abi.blas import Blas
 from sb3_tinyrl._native.abi.structs import Engine, HyperParameters
 from sb3_tinyrl._native.abi.thread_tuner import MAX_THREADS
-from sb3_tinyrl._native.errors import BlasError, KernelError
+from sb3_tinyrl._native.errors import BlasError, KernelError, NativeEnvironmentError
 from sb3_tinyrl.binding import Binding
 from sb3_tinyrl.environments.vec_env import as_native_vec_env
 from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
@@ -425,7 +425,11 @@ class TinySAC(SAC):
             if self.use_sde and self.sde_sample_freq > 0 and num_collected_steps % self.sde_sample_freq == 0:
                 self._reset_noise(env.num_envs, learning_starts)
             actions, buffer_actions = self._sample_action(learning_starts, action_noise, env.num_envs)
-            new_obs, rewards, dones, infos = env.step(actions)
+            try:
+                new_obs, rewards, dones, infos = env.step(actions)
+            except NativeEnvironmentError:
+                self._last_obs = None  # its episodes are over: the next run begins with a reset
+                raise
             self.num_timesteps += env.num_envs
             num_collected_steps += 1
 
