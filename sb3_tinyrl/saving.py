@@ -12,6 +12,7 @@ import json
 import pickletools
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +54,20 @@ _CLASSES = {
     "replay_buffer_class": (ReplayBuffer, DictReplayBuffer, NStepReplayBuffer, HerReplayBuffer),
 }
 _PARAMETERS = ("policy", "actor.optimizer", "critic.optimizer", "ent_coef_optimizer", "pytorch_variables")
+
+
+# What reading a damaged zip file raises.
+_DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    ValueError,
+    RecursionError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+)
 
 
 @contextmanager
@@ -141,13 +156,13 @@ def without_pickles(
 
 def _read(path: SavePath) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return the attributes as JSON has them, and the files of parameters."""
-    file = open_path(path, "r", suffix="zip")
+    file = open_path(path, "r", suffix="zip")  # a missing file is an error of its own
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
             data = json.loads(archive.read("data"))
             parameters = {f"{name}.pth": archive.read(f"{name}.pth") for name in _PARAMETERS if f"{name}.pth" in names}
-    except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGES as error:
         raise ValueError(f"{path} is no model that SB3 or TinySAC has saved, expected its zip file: {error}") from error
     finally:
         if isinstance(path, str | Path):

@@ -25,6 +25,17 @@ def test_a_thousand_damaged_checkpoints(tmp_path):
     assert fuzzed.stdout.startswith("1000 mutations of 15 checkpoints")
 
 
+def test_three_hundred_damaged_models(tmp_path):
+    TinySAC("MlpPolicy", "Pendulum-v1", kernel="torch", policy_kwargs={"net_arch": [5]}, buffer_size=1).save(
+        tmp_path / "m"
+    )
+    command = [sys.executable, str(FUZZ.with_name("fuzz_models.py")), str(tmp_path / "m.zip"), "300", "0"]
+    fuzzed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT)
+    assert fuzzed.returncode == 0, fuzzed.stdout + fuzzed.stderr
+    assert fuzzed.stdout.startswith("300 damaged models")
+    assert os.listdir(tmp_path) == ["m.zip"]
+
+
 def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch):
     model = TinySAC("MlpPolicy", "Pendulum-v1", kernel="torch", policy_kwargs={"net_arch": [5]}, buffer_size=1)
     model.export_policy(tmp_path / "ours.h")

@@ -4,10 +4,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from models import make
+from stable_baselines3 import SAC
 
 from sb3_tinyrl._native.jit.compiler import compile_flags, find_compiler
 from sb3_tinyrl._native.jit.headers import find_headers
-from sb3_tinyrl._native.jit.spec import Activation, KernelSpec
+from sb3_tinyrl._native.jit.spec import Activation, CheckpointSpec, KernelSpec
+from sb3_tinyrl.export.rltools import stochastic_policy
 
 SOURCES = Path(__file__).parent
 STRICT = ["-std=c++17", "-O1", "-g", "-march=native", "-pthread", "-Wall", "-Wextra", "-Werror"]
@@ -66,6 +69,14 @@ def test_kernel_under_address_and_undefined_behaviour_sanitizers(name, tmp_path)
 @pytest.mark.parametrize("folder", ENVIRONMENTS, ids=lambda folder: folder.name)
 def test_environment_under_address_and_undefined_behaviour_sanitizers(folder, tmp_path):
     compile_and_run("environment_test.cpp", tmp_path, "-iquote", str(folder), *SANITIZED)
+
+
+@pytest.mark.slow
+def test_checkpoint_under_address_and_undefined_behaviour_sanitizers(tmp_path):
+    """What ``load_checkpoint(..., trust=True)`` compiles."""
+    model = make(SAC, policy_kwargs={"net_arch": [5, 4]}, buffer_size=1)
+    (tmp_path / "kernel_spec.h").write_text(CheckpointSpec(stochastic_policy(model), "policy::module").header())
+    compile_and_run("checkpoint_test.cpp", tmp_path, *SANITIZED)
 
 
 @pytest.mark.slow
