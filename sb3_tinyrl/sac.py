@@ -557,13 +557,19 @@ class TinySAC(SAC):
             then, and whatever was passed to the constructor that is no number, word, list or dictionary of these, such
             as ``policy_kwargs`` with a class in it.
         :param kwargs: attributes to change, such as ``learning_starts``
-        :raises ValueError: with ``weights_only``, when something has to be passed that only a pickle has
+        :raises ValueError: with ``weights_only``, when something has to be passed that only a pickle has, or when the
+            file is damaged
         """
-        source: Any = path
-        if weights_only:
-            env = None if env is None else cls._wrap_env(env, verbose=0)
-            source, custom_objects, kwargs = saving.without_pickles(path, env, custom_objects, kwargs)
-        return super().load(source, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+        if not weights_only:
+            return super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+        env = None if env is None else cls._wrap_env(env, verbose=0)
+        stream, custom_objects, kwargs = saving.without_pickles(path, env, custom_objects, kwargs)
+        try:
+            return super().load(stream, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+        except Exception as error:  # whatever numbers, words and tensors from anywhere lead to
+            raise ValueError(
+                f"the settings or parameters in {path} do not fit together, or not the environment: {error}"
+            ) from error
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_runtime"]
