@@ -78,7 +78,7 @@ def test_a_model_that_only_predicts_needs_the_spaces(tmp_path):
 
 def test_an_environment_of_other_sizes_is_an_error(tmp_path):
     make(kernel="torch").save(tmp_path / "model")
-    with pytest.raises(ValueError, match=r"do not fit together, or not the environment: .*size mismatch"):
+    with pytest.raises(ValueError, match=r"(?s)do not fit together, or not the environment: .*size mismatch"):
         TinySAC.load(tmp_path / "model", env=gym.make("MountainCarContinuous-v0"), weights_only=True)
 
 
