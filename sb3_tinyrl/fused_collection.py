@@ -81,6 +81,9 @@ class FusedCollection(NativeActor):
                 loop.run(bound.kernel, request, result)
             finally:  # A KeyboardInterrupt comes as soon as the kernel returns.
                 self._absorb(loop.env, result, callback, log_interval)
+            if result.status == LoopStatus.ENVIRONMENT_THREW:
+                self._last_obs = None  # its episodes are over: the next run begins with a reset
+                env.environments.raise_failure()
             if result.status != LoopStatus.DONE:
                 self._raise_not_finite(loop.env, bound.kernel, result.status)
             collected = result.outcome.progress.n_collected_steps, result.outcome.progress.n_collected_episodes

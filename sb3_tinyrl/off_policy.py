@@ -17,7 +17,7 @@ from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq, Trai
 from stable_baselines3.common.utils import should_collect_more_steps
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_tinyrl._native.errors import UnsupportedByKernelError
+from sb3_tinyrl._native.errors import NativeEnvironmentError, UnsupportedByKernelError
 from sb3_tinyrl.callback_schedule import idle_steps, is_known_schedule
 from sb3_tinyrl.fused_collection import FusedCollection
 from sb3_tinyrl.observations import require_finite
@@ -83,7 +83,11 @@ class NativeOffPolicy(FusedCollection):
             if self.use_sde and self.sde_sample_freq > 0 and num_collected_steps % self.sde_sample_freq == 0:
                 self._reset_noise(env.num_envs, learning_starts)
             actions, buffer_actions = self._sample_action(learning_starts, action_noise, env.num_envs)
-            new_obs, rewards, dones, infos = env.step(actions)
+            try:
+                new_obs, rewards, dones, infos = env.step(actions)
+            except NativeEnvironmentError:
+                self._last_obs = None  # its episodes are over: the next run begins with a reset
+                raise
             self._session.look_again()
             self.num_timesteps += env.num_envs
             num_collected_steps += 1

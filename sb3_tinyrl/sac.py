@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Literal, TypeVar
@@ -16,7 +17,7 @@ from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.sac.policies import SACPolicy
 
-from sb3_tinyrl import contract
+from sb3_tinyrl import contract, saving
 from sb3_tinyrl._native.abi import blas
 from sb3_tinyrl._native.abi.blas import Blas
 from sb3_tinyrl._native.abi.structs import AdamHyperParameters, HyperParameters
@@ -225,6 +226,71 @@ class TinySAC(NativeOffPolicy, SAC):
         self.logger.record("train/critic_loss", critic_loss)
         if training.learns_entropy_coefficient(self):
             self.logger.record("train/ent_coef_loss", ent_coef_loss)
+
+    def save(
+        self,
+        path: saving.SavePath,
+        exclude: Iterable[str] | None = None,
+        include: Iterable[str] | None = None,
+    ) -> None:
+        """Save attributes and parameters as SB3 does; an earlier file is replaced when the new one is complete.
+
+        :param path: where to; ``.zip`` is added where there is no suffix. Or a stream
+        :param exclude: attributes to leave out beyond those that SB3 leaves out
+        :param include: attributes to save although SB3 leaves them out
+        """
+        with saving.replaced_as_a_whole(path, "zip") as file:
+            super().save(file, exclude, include)
+
+    def save_replay_buffer(self, path: saving.SavePath) -> None:
+        """Save the replay buffer as SB3 does; an earlier file is replaced when the new one is complete.
+
+        :param path: where to; ``.pkl`` is added where there is no suffix. Or a stream
+        """
+        with saving.replaced_as_a_whole(path, "pkl", self.verbose) as file:
+            super().save_replay_buffer(file)
+
+    @classmethod
+    def load(
+        cls: type[SelfTinySAC],
+        path: saving.SavePath,
+        env: GymEnv | None = None,
+        device: th.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        *,
+        weights_only: bool = False,
+        **kwargs: Any,
+    ) -> SelfTinySAC:
+        """Load a saved model of SB3's SAC or of TinySAC.
+
+        The zip file holds pickles, and reading one of those runs whatever code is in it: load files of people you
+        trust, or with ``weights_only``.
+
+        :param path: the zip file, or a stream
+        :param env: the environment to go on in; none is needed to predict
+        :param device: of the networks
+        :param custom_objects: values for attributes, in place of those in the file
+        :param print_system_info: whether to print what the model was saved with
+        :param force_reset: whether training begins with a reset of the environment
+        :param weights_only: whether to read nothing but parameters and plain settings, and no pickle. ``env`` is needed
+            then, and whatever was passed to the constructor that is no number, word, list or dictionary of these, such
+            as ``policy_kwargs`` with a class in it.
+        :param kwargs: attributes to change, such as ``learning_starts``
+        :raises ValueError: with ``weights_only``, when something has to be passed that only a pickle has, or when the
+            file is damaged
+        """
+        if not weights_only:
+            return super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+        env = None if env is None else cls._wrap_env(env, verbose=0)
+        stream, custom_objects, kwargs = saving.without_pickles(path, env, custom_objects, kwargs)
+        try:
+            return super().load(stream, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+        except Exception as error:  # whatever numbers, words and tensors from anywhere lead to
+            raise ValueError(
+                f"the settings or parameters in {path} do not fit together, or not the environment: {error}"
+            ) from error
 
     def export_policy(self, path: str | os.PathLike[str]) -> float:
         """Write the deterministic policy for RLtools and TinyRL, see :func:`sb3_tinyrl.export.export_policy`.

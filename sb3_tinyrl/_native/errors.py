@@ -29,6 +29,10 @@ class EpisodeEndedError(RuntimeError):
     """An environment was to take a step outside of an episode."""
 
 
+class NativeEnvironmentError(RuntimeError):
+    """The author's C++ code of an environment has failed; the message names the function and the folder."""
+
+
 class UnsupportedByKernelError(KernelError):
     """The kernel can't compute this model's update.
 

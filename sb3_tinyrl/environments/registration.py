@@ -10,6 +10,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from sb3_tinyrl._native.abi.specs import require_environment_folder
+from sb3_tinyrl.environments.checking import check_environment
 
 if TYPE_CHECKING:
     from sb3_tinyrl.environments.common import Renderer
@@ -35,6 +36,7 @@ def register_environment(
     folder: str | os.PathLike[str],
     max_episode_steps: int | None = None,
     renderer: str | Renderer | None = None,
+    checked: bool = False,
 ) -> None:
     """Give a C++ environment an id, for ``gymnasium.make``, ``gymnasium.make_vec`` and whoever calls them.
 
@@ -44,9 +46,16 @@ def register_environment(
         environment, or never where it declares none
     :param renderer: draws an observation, shape ``(observation_dim,)``, as an image of 8-bit RGB, shape
         ``(height, width, 3)``; the function or its place, as ``"module:function"``
+    :param checked: whether to build it with sanitizers first and run some thousand steps in a process of its own, see
+        :func:`~sb3_tinyrl.environments.checking.check_environment`; takes some seconds
     :raises FileNotFoundError: when there is no such folder, or no ``environment.h`` in it
+    :raises NativeEnvironmentError: with ``checked``, naming file and line, when something is wrong
+    :raises KernelError: with ``checked``, when it can't be compiled
     """
-    _register(env_id, require_environment_folder(folder), max_episode_steps, renderer)
+    path = require_environment_folder(folder)
+    if checked:
+        check_environment(path)
+    _register(env_id, path, max_episode_steps, renderer)
 
 
 def register_shipped_environments() -> None:

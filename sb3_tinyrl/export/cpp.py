@@ -15,8 +15,8 @@ from sb3_tinyrl.export.description import (
     PolicyDescription,
     describe,
 )
-from sb3_tinyrl.export.files import write_atomically
 from sb3_tinyrl.export.literals import float_array, float_literal, require_identifier
+from sb3_tinyrl.files import atomic_write
 
 
 def export_cpp(model: SAC, path: str | os.PathLike[str], namespace: str = "policy") -> float:
@@ -40,7 +40,8 @@ def export_cpp(model: SAC, path: str | os.PathLike[str], namespace: str = "polic
     description = describe(model)
     samples = predicted_samples(model, description)
     difference = largest_difference(description, samples, evaluate(description, samples.observations))
-    write_atomically(path, _header(description, samples, namespace, max(TOLERANCE, 2 * difference)).encode())
+    with atomic_write(path) as file:
+        file.write(_header(description, samples, namespace, max(TOLERANCE, 2 * difference)).encode())
     return difference
 
 

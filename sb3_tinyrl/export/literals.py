@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 
 import numpy as np
 
 from sb3_tinyrl.export.description import Float32Array, Float64Array, require
+from sb3_tinyrl.export.reserved_names import reason_against
 
 _WIDTH = 120
-
-_RESERVED = """
-alignas alignof and and_eq asm atomic_cancel atomic_commit atomic_noexcept auto bitand bitor bool break case catch
-char char16_t char32_t char8_t class co_await co_return co_yield compl concept const const_cast consteval constexpr
-constinit continue decltype default delete do double dynamic_cast else enum explicit export extern false float for
-friend goto if import inline int long module mutable namespace new noexcept not not_eq nullptr operator or or_eq
-private protected public reflexpr register reinterpret_cast requires return short signed sizeof static
-static_assert static_cast std struct switch synchronized template this thread_local throw true try typedef typeid
-typename union unsigned using virtual void volatile wchar_t while xor xor_eq
-"""
 
 
 def float_literal(value: float) -> str:
@@ -43,10 +33,11 @@ def float_array(values: Float32Array | Float64Array, indentation: str) -> str:
 def require_identifier(name: str) -> None:
     """Check that a name may be that of a C++ namespace.
 
-    :raises ExportError: for keywords, reserved names and anything else
+    :raises ExportError: for keywords, macros, names of C's library, and what is no name
     """
+    reason = reason_against(name)
     require(
-        re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None and "__" not in name and name not in _RESERVED.split(),
-        f"namespace={name!r} is not a name that C++ lets a program define",
-        "pass letters, digits and single underscores, beginning with a letter, and no C++ keyword",
+        reason is None,
+        f"namespace={name!r} is not a name that a program may define: {reason}",
+        "pass letters, digits and single underscores, beginning with a letter, such as my_policy",
     )

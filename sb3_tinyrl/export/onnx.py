@@ -11,7 +11,7 @@ from stable_baselines3 import SAC
 from sb3_tinyrl.activations import Activation
 from sb3_tinyrl.export.check import largest_difference, predicted_samples
 from sb3_tinyrl.export.description import PolicyDescription, describe
-from sb3_tinyrl.export.files import write_atomically
+from sb3_tinyrl.files import atomic_write
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -50,7 +50,8 @@ def export_onnx(model: SAC, path: str | os.PathLike[str]) -> float:
     observations = samples.observations.reshape(-1, *description.observation_shape)
     (actions,) = session.run(None, {"observation": observations})
     difference = largest_difference(description, samples, actions.reshape(len(actions), -1).astype(np.float64))
-    write_atomically(path, content)
+    with atomic_write(path) as file:
+        file.write(content)
     return difference
 
 

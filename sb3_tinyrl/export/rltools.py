@@ -27,8 +27,8 @@ from sb3_tinyrl.export.description import (
     read_layer,
     require,
 )
-from sb3_tinyrl.export.files import write_atomically
 from sb3_tinyrl.export.literals import float_array
+from sb3_tinyrl.files import atomic_write
 
 _DETERMINISTIC_KINDS = ("dense", "standardize", "td3_sampling")
 
@@ -53,7 +53,8 @@ def export_policy(model: SAC, path: str | os.PathLike[str]) -> float:
     description = _expressible(model)
     samples = predicted_samples(model, description)
     difference = largest_difference(description, samples, evaluate(description, samples.observations))
-    write_atomically(path, _header(description, samples, _deterministic_layers(description)).encode())
+    with atomic_write(path) as file:
+        file.write(_header(description, samples, _deterministic_layers(description)).encode())
     return difference
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from sb3_tinyrl._native.abi.env_batch import Environments
 from sb3_tinyrl._native.errors import KernelBuildError
+from sb3_tinyrl._native.jit.compiler import find_compiler
 
 
 def first_line(folder: Path) -> str:
@@ -74,16 +75,40 @@ def test_a_missing_factory_is_explained(changed_example):
 
 
 @pytest.mark.parametrize(
-    ("declared", "flaw"), [(4, "leaves elements of the observation unset"), (2, "writes beyond the observation")]
+    ("declared", "last", "flaw"),
+    [
+        (4, "2", "leaves elements of the observation unset"),
+        (2, "2 + TI(state.velocity / 100)", "writes beyond the observation"),  # which no compiler can know
+    ],
 )
-def test_an_observation_of_another_size_is_found_without_harm(changed_example, declared, flaw):
+def test_an_observation_of_another_size_is_found_without_harm(changed_example, declared, last, flaw):
     folder = changed_example(
+        ("set(observation, 0, 2, ", f"set(observation, 0, {last}, "),
         ("OBSERVATION_DIM = 3", f"OBSERVATION_DIM = {declared}"),
         ("OBSERVATION_LOW[OBSERVATION_DIM]", "LOW[3]"),
         ("OBSERVATION_HIGH[OBSERVATION_DIM]", "HIGH[3]"),
     )
     with pytest.raises(ValueError, match=rf"{flaw}.*It declares {declared}; make OBSERVATION_DIM"):
         Environments(folder)
+
+
+@pytest.mark.skipif(find_compiler().kind != "gcc", reason="Clang does not say where the call stands")
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("get(action, 0, 0);\n        const T gravity", "get(action, 0, 1);\n        const T gravity"),
+        ("set(observation, 0, 2, ", "set(observation, 0, 3, "),
+        ("set(observation, 0, 2, ", "set(observation, 1, 0, "),
+    ],
+)
+def test_a_constant_index_beyond_the_elements_does_not_compile(changed_example, old, new):
+    folder = changed_example((old, new))
+    number = next(
+        i for i, line in enumerate((folder / "environment.h").read_text().splitlines(), 1) if new.split(";")[0] in line
+    )
+    message = first_line(folder)
+    assert message.startswith(f"{number}: leads to ")
+    assert "an index of an action or observation is beyond its elements (ACTION_DIM, OBSERVATION_DIM)" in message
 
 
 def test_an_edit_is_noticed(changed_example):

@@ -29,9 +29,39 @@ def test_identifiers(name):
     require_identifier(name)
 
 
-@pytest.mark.parametrize(
-    "name", ["", "2fast", "my-policy", "my policy", "a::b", "class", "std", "_p", "a__b", "größe", "a\n"]
-)
+NO_NAMES = [
+    "",
+    "2fast",
+    "my-policy",
+    "my policy",
+    "a::b",
+    "class",
+    "std",
+    "_p",
+    "_Policy",
+    "a__b",
+    "größe",
+    "a\n",
+    "and",
+]
+NAMES_OF_OTHERS = [
+    "linux",
+    "unix",
+    "i386",
+    "NAN",
+    "M_PI",
+    "main",
+    "assert",
+    "co_await",
+    "exp",
+    "expf",
+    "y0",
+    "abs",
+    "int32_t",
+]
+
+
+@pytest.mark.parametrize("name", NO_NAMES + NAMES_OF_OTHERS)
 def test_names_that_cpp_does_not_know_are_refused_before_anything_is_written(name, tmp_path):
     with pytest.raises(ExportError, match=r"namespace=.*pass letters, digits"):
         export_cpp(PolicyKind().model(), tmp_path / "policy.h", namespace=name)

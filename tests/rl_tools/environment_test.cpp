@@ -45,8 +45,9 @@ namespace {
             environment_seed(environments.get(), static_cast<std::int64_t>(i), first_seed + i);
         }
         const std::vector<std::uint8_t> mask(n, 1);
-        environment_reset(environments.get(), mask.data(), 1, buffers.observations.data());
-        environment_reset(environments.get(), mask.data(), 0, buffers.observations.data());
+        std::int64_t culprit;
+        environment_reset(environments.get(), mask.data(), 1, buffers.observations.data(), &culprit);
+        environment_reset(environments.get(), mask.data(), 0, buffers.observations.data(), &culprit);
         return environments;
     }
 

@@ -4,10 +4,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from models import make
+from stable_baselines3 import SAC
 
-from sb3_tinyrl._native.abi.specs import Activation, EnvironmentSpec, KernelSpec
+from sb3_tinyrl._native.abi.specs import Activation, CheckpointSpec, EnvironmentSpec, KernelSpec
 from sb3_tinyrl._native.jit.compiler import compile_flags, find_compiler
 from sb3_tinyrl._native.jit.headers import find_headers
+from sb3_tinyrl.export.rltools import stochastic_policy
 
 SOURCES = Path(__file__).parent
 STRICT = ["-std=c++17", "-O1", "-g", "-march=native", "-pthread", "-Wall", "-Wextra", "-Werror"]
@@ -70,6 +73,13 @@ def test_environment_under_address_and_undefined_behaviour_sanitizers(folder, tm
 
 
 @pytest.mark.slow
+def test_checkpoint_under_address_and_undefined_behaviour_sanitizers(tmp_path):
+    """What ``load_checkpoint(..., trust=True)`` compiles."""
+    model = make(SAC, policy_kwargs={"net_arch": [5, 4]}, buffer_size=1)
+    (tmp_path / "kernel_spec.h").write_text(CheckpointSpec(stochastic_policy(model), "policy::module").header())
+    compile_and_run("checkpoint_test.cpp", tmp_path, *SANITIZED)
+
+
 @pytest.mark.parametrize("name", ["several panels", "BLAS"])
 def test_kernel_under_thread_sanitizer(name, tmp_path):
     (tmp_path / "kernel_spec.h").write_text(SPECS[name].header())

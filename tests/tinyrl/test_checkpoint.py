@@ -15,7 +15,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
-from sb3_tinyrl._native.errors import KernelBuildError
+from sb3_tinyrl._native.errors import CompilerNotFoundError, KernelBuildError
 from sb3_tinyrl.export import ExportError, export_policy
 from sb3_tinyrl.export.rltools import stochastic_policy
 from sb3_tinyrl.tinyrl import load_checkpoint, load_checkpoint_from_path
@@ -87,14 +87,33 @@ def test_a_deterministic_checkpoint_gives_actions(tmp_path):
         np.testing.assert_allclose(evaluate(load_checkpoint_from_path(path), observations), expected, atol=2e-5)
 
 
-def test_two_side_by_side_stay_two_and_the_same_is_compiled_once(tmp_path, monkeypatch, caplog):
+# A text that is no checkpoint to the parser, and one to a compiler.
+BESIDE = "\nnamespace beside { constexpr int answer = 42; }\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Identity])
+def test_a_compiler_reads_what_is_read_here(activation, deterministic, tmp_path):
+    model = policy(1, 4, 3, (9, 6), activation, lambda env: VecNormalize(env, clip_obs=0.5))
+    text = stochastic_policy(model)
+    if deterministic:
+        export_policy(model, tmp_path / "policy.h")
+        text = (tmp_path / "policy.h").read_text()
+    observations = draw(model)
+    read, compiled = load_checkpoint(text), load_checkpoint(text + BESIDE, trust=True)
+    np.testing.assert_allclose(evaluate(read, observations), evaluate(compiled, observations), rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.slow
+def test_two_that_are_compiled_stay_two_and_the_same_is_compiled_once(tmp_path, monkeypatch, caplog):
     """In TinyRL the second is the first."""
     monkeypatch.setenv("SB3_TINYRL_CACHE_DIR", str(tmp_path))
     caplog.set_level(logging.INFO, "sb3_tinyrl")
     models = [policy(seed) for seed in (1, 2)]
     observations = draw(models[0])
-    arguments = {"interface_name": "the_same", "force_recompile": True, "verbose": True}
-    checkpoints = [load_checkpoint(stochastic_policy(model), **arguments) for model in models * 2]
+    arguments = {"interface_name": "the_same", "force_recompile": True, "verbose": True, "trust": True}
+    checkpoints = [load_checkpoint(stochastic_policy(model) + BESIDE, **arguments) for model in models * 2]
     for checkpoint, model in zip(checkpoints, models * 2, strict=True):
         np.testing.assert_allclose(
             evaluate(checkpoint, observations), mean_and_std(model, observations), rtol=1e-4, atol=1e-5
@@ -102,6 +121,26 @@ def test_two_side_by_side_stay_two_and_the_same_is_compiled_once(tmp_path, monke
     assert len([*tmp_path.glob("*.so")]) == 2
     assert sum("compiled it in" in message for message in caplog.messages) == 2
     assert not [message for message in caplog.messages if "memory[]" in message]  # not the whole checkpoint
+
+
+def test_none_is_needed_to_read_one(monkeypatch):
+    """A compiler."""
+    model = policy()
+    text = stochastic_policy(model)
+    monkeypatch.setenv("CXX", "no compiler")
+    observations = draw(model)
+    np.testing.assert_allclose(
+        evaluate(load_checkpoint(text), observations), mean_and_std(model, observations), rtol=1e-4, atol=1e-5
+    )
+    with pytest.raises(CompilerNotFoundError):
+        load_checkpoint(text + BESIDE, trust=True)
+
+
+def test_what_only_a_compiler_can_read_needs_trust():
+    with pytest.raises(
+        ValueError, match=r"it has the namespace beside\. Expected .* pass trust=True: then it is compiled"
+    ):
+        load_checkpoint(stochastic_policy(policy()) + BESIDE)
 
 
 @pytest.fixture(scope="module")
@@ -134,12 +173,23 @@ def test_observations_of_another_kind(checkpoint, convert):
             ValueError,
             "has no `module`, expected the format of RLtools 2",
         ),
-        ("namespace policy { constexpr int module = ; }", KernelBuildError, r"compiler failed: .*kernel_spec\.h:1"),
+        ("namespace policy { constexpr int module = ; }", ValueError, "can't read the checkpoint: its model has"),
     ],
 )
 def test_what_is_no_checkpoint(text, error, message):
     with pytest.raises(error, match=message):
         load_checkpoint(text)
+
+
+def test_trust_does_not_help_what_does_not_compile():
+    with pytest.raises(KernelBuildError, match=r"compiler failed: .*kernel_spec\.h:1"):
+        load_checkpoint("namespace policy { constexpr int module = ; }", trust=True)
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    (tmp_path / "policy.h").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"policy\.h is no text .*expected a C\+\+ header"):
+        load_checkpoint_from_path(tmp_path / "policy.h")
 
 
 def test_a_file_that_is_missing(tmp_path):

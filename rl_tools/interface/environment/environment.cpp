@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <exception>
+#include <utility>
 #include <vector>
 
 #include <rl_tools/interface/environment/metadata.h>
@@ -35,12 +36,25 @@ static_assert(std::is_trivially_copyable_v<Episode>);
 
 // Several environments that share what never changes.
 struct Environments {
-    explicit Environments(std::size_t n) : episodes(n) { rl_tools::init(device, environment); }
+    explicit Environments(std::size_t n) : episodes(n) {}
 
     DEVICE device;
     ENVIRONMENT environment;
     std::vector<Episode> episodes;
+    episode::Failure failure{};  // the last
 };
+
+// Calls what calls the author's code; returns whether nothing was thrown.
+template <typename CALL>
+bool succeeds(Environments* environments, const CALL& call) {
+    try {
+        call();
+        return true;
+    } catch (episode::Failure& failure) {
+        environments->failure = std::move(failure);
+        return false;
+    }
+}
 
 RL_TOOLS_EXPORT void environment_metadata(Metadata* metadata) {
     *metadata = {ENVIRONMENT::OBSERVATION_DIM, ENVIRONMENT::ACTION_DIM, ENVIRONMENT::EPISODE_STEP_LIMIT,
@@ -59,21 +73,36 @@ RL_TOOLS_EXPORT void environment_bounds(T* observation_low, T* observation_high,
     }
 }
 
-// Null where memory is not to be had.
+// Null where memory is not to be had. The author's `init` may have failed.
 RL_TOOLS_EXPORT Environments* environment_create(std::int64_t n) {
+    Environments* environments;
     try {
-        return new Environments(static_cast<std::size_t>(n));
+        environments = new Environments(static_cast<std::size_t>(n));
     } catch (const std::exception&) {
         return nullptr;
     }
+    succeeds(environments, [&] {
+        episode::named(episode::Function::INIT,
+                       [&] { rl_tools::init(environments->device, environments->environment); });
+    });
+    return environments;
+}
+
+// The function of the author's that has thrown last, and what; `Function::NONE` where none has.
+RL_TOOLS_EXPORT const char* environment_failure(const Environments* environments, episode::Function* function) {
+    *function = environments->failure.function;
+    return environments->failure.message.c_str();
 }
 
 RL_TOOLS_EXPORT void environment_destroy(Environments* environments) {
     delete environments;
 }
 
+// None as well where a function of the author's throws.
 RL_TOOLS_EXPORT episode::Flaw environment_check(Environments* environments) {
-    return episode::check(environments->device, environments->environment);
+    auto flaw = episode::Flaw::NONE;
+    succeeds(environments, [&] { flaw = episode::check(environments->device, environments->environment); });
+    return flaw;
 }
 
 // All that changes, `episode_bytes` for each environment: to be copied, kept, and written back.
@@ -85,15 +114,20 @@ RL_TOOLS_EXPORT void environment_seed(Environments* environments, std::int64_t i
     episode::seed(environments->episodes[i], seed);
 }
 
-// Starts an episode in each environment where `mask` is not 0, and writes its first observation.
-RL_TOOLS_EXPORT void environment_reset(Environments* environments, const std::uint8_t* mask, std::int32_t nominal,
-                                       T* observations) {
-    for (std::size_t i = 0; i < environments->episodes.size(); i++) {
-        if (mask[i]) {
-            episode::reset(environments->device, environments->environment, environments->episodes[i], nominal != 0,
-                           observations + i * ENVIRONMENT::OBSERVATION_DIM);
+// Starts an episode in each environment where `mask` is not 0, and writes its first observation. `culprit` is where it
+// stopped, if the status is THREW.
+RL_TOOLS_EXPORT Status environment_reset(Environments* environments, const std::uint8_t* mask, std::int32_t nominal,
+                                         T* observations, std::int64_t* culprit) {
+    const bool succeeded = succeeds(environments, [&] {
+        for (std::size_t i = 0; i < environments->episodes.size(); i++) {
+            *culprit = static_cast<std::int64_t>(i);
+            if (mask[i]) {
+                episode::reset(environments->device, environments->environment, environments->episodes[i], nominal != 0,
+                               observations + i * ENVIRONMENT::OBSERVATION_DIM);
+            }
         }
-    }
+    });
+    return succeeded ? Status::DONE : Status::THREW;
 }
 
 // See `StepFunction`.
@@ -111,27 +145,30 @@ RL_TOOLS_EXPORT Status environment_step(Environments* environments, const T* act
             return Status::EPISODE_HAS_ENDED;
         }
     }
-    for (std::size_t i = 0; i < episodes.size(); i++) {
-        T* observation = results->observations + i * ENVIRONMENT::OBSERVATION_DIM;
-        if (autoreset == episode::Autoreset::NEXT_STEP && episode::has_ended(episodes[i])) {
-            episode::reset(environments->device, environments->environment, episodes[i], false, observation);
-            results->rewards[i] = 0;
-            results->terminated[i] = results->truncated[i] = 0;
-            continue;
-        }
-        results->rewards[i] = episode::step(environments->device, environments->environment, episodes[i],
-                                            actions + i * ENVIRONMENT::ACTION_DIM, step_limit, observation);
-        results->terminated[i] = episodes[i].terminated;
-        results->truncated[i] = episodes[i].truncated;
-        if (episode::has_ended(episodes[i])) {
-            results->episode_returns[i] = episodes[i].episode_return;
-            results->episode_lengths[i] = episodes[i].n_steps;
-            if (autoreset == episode::Autoreset::SAME_STEP) {
-                std::memcpy(results->final_observations + i * ENVIRONMENT::OBSERVATION_DIM, observation,
-                            ENVIRONMENT::OBSERVATION_DIM * sizeof(T));
+    const bool succeeded = succeeds(environments, [&] {
+        for (std::size_t i = 0; i < episodes.size(); i++) {
+            *culprit = static_cast<std::int64_t>(i);
+            T* observation = results->observations + i * ENVIRONMENT::OBSERVATION_DIM;
+            if (autoreset == episode::Autoreset::NEXT_STEP && episode::has_ended(episodes[i])) {
                 episode::reset(environments->device, environments->environment, episodes[i], false, observation);
+                results->rewards[i] = 0;
+                results->terminated[i] = results->truncated[i] = 0;
+                continue;
+            }
+            results->rewards[i] = episode::step(environments->device, environments->environment, episodes[i],
+                                                actions + i * ENVIRONMENT::ACTION_DIM, step_limit, observation);
+            results->terminated[i] = episodes[i].terminated;
+            results->truncated[i] = episodes[i].truncated;
+            if (episode::has_ended(episodes[i])) {
+                results->episode_returns[i] = episodes[i].episode_return;
+                results->episode_lengths[i] = episodes[i].n_steps;
+                if (autoreset == episode::Autoreset::SAME_STEP) {
+                    std::memcpy(results->final_observations + i * ENVIRONMENT::OBSERVATION_DIM, observation,
+                                ENVIRONMENT::OBSERVATION_DIM * sizeof(T));
+                    episode::reset(environments->device, environments->environment, episodes[i], false, observation);
+                }
             }
         }
-    }
-    return Status::DONE;
+    });
+    return succeeded ? Status::DONE : Status::THREW;
 }

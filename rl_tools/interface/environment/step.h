@@ -21,10 +21,11 @@ namespace rl_tools::interface::environment {
         std::int64_t* episode_lengths;  // "
     };
 
-    enum class Status : std::int32_t { DONE, ACTION_NOT_FINITE, EPISODE_HAS_ENDED };
+    enum class Status : std::int32_t { DONE, ACTION_NOT_FINITE, EPISODE_HAS_ENDED, THREW };
 
     // One step of each environment with `actions` [environment][ACTION_DIM]; of none, and `culprit` is the first to
-    // blame, if the status is not DONE.
+    // blame, if the status is not DONE. With THREW, `culprit` threw an exception: those before it took the step, and
+    // all need a reset.
     using StepFunction = Status (*)(Environments*, const float* actions, std::int64_t step_limit,
                                     rl::components::episode::Autoreset autoreset, const Results* results,
                                     std::int64_t* culprit);

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sb3_tinyrl._native.abi.libraries import Signatures, load_library
 from sb3_tinyrl._native.abi.specs import EnvironmentSpec, require_environment_folder
 from sb3_tinyrl._native.abi.structs import CompiledEnvironments, EnvironmentMetadata, StepResults
-from sb3_tinyrl._native.errors import EpisodeEndedError, KernelError
+from sb3_tinyrl._native.errors import EpisodeEndedError, KernelError, NativeEnvironmentError
 from sb3_tinyrl._native.jit.headers import digest, source_files
 from sb3_tinyrl._native.jit.jobs import build_in_foreground
 
@@ -37,12 +37,26 @@ class _Status(IntEnum):
     DONE = 0
     ACTION_NOT_FINITE = 1
     EPISODE_HAS_ENDED = 2
+    THREW = 3
 
 
 _FLAWS = {
     1: "observe() leaves elements of the observation unset: it declares more of them than it writes",
     2: "observe() writes beyond the observation: it declares fewer elements than it writes",
 }
+
+
+#: By the values of ``Function`` in ``episode.h``.
+_FUNCTIONS = (
+    "",
+    "init",
+    "sample_initial_parameters or initial_parameters",
+    "sample_initial_state or initial_state",
+    "step",
+    "reward",
+    "terminated",
+    "observe",
+)
 
 
 _SIGNATURES: Signatures = {
@@ -53,7 +67,11 @@ _SIGNATURES: Signatures = {
     "environment_check": (ctypes.c_int32, (ctypes.c_void_p,)),
     "environment_episodes": (ctypes.c_void_p, (ctypes.c_void_p,)),
     "environment_seed": (None, (ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64)),
-    "environment_reset": (None, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p)),
+    "environment_failure": (ctypes.c_char_p, (ctypes.c_void_p, ctypes.POINTER(ctypes.c_int32))),
+    "environment_reset": (
+        ctypes.c_int32,
+        (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64)),
+    ),
     "environment_step": (
         ctypes.c_int32,
         (
@@ -87,6 +105,7 @@ class Environments:
     :raises FileNotFoundError: when the folder or the header is missing
     :raises ValueError: when ``n`` is below 1, or the environment's sizes do not fit what it does
     :raises KernelError: when the environment can't be compiled or loaded
+    :raises NativeEnvironmentError: when the author's code throws an exception; so do ``reset`` and ``step``
     """
 
     observations: npt.NDArray[np.float32]
@@ -154,7 +173,11 @@ class Environments:
             raise KernelError(
                 f"There is no memory for {self.n} environments of {self._episode_bytes} bytes; make fewer of them"
             )
-        if flaw := library.environment_check(self._handle):
+        self._culprit.value = -1
+        self.raise_failure()  # of init
+        flaw = library.environment_check(self._handle)
+        self.raise_failure()
+        if flaw:
             raise ValueError(
                 f"The environment in {self.folder} is at odds with itself: {_FLAWS[flaw]}. It declares "
                 f"{self.observation_dim}; make OBSERVATION_DIM, or DIM in its Observation, the number that it writes."
@@ -185,7 +208,11 @@ class Environments:
         self._may_step = bool(self._has_started.all())
         for index in np.flatnonzero(self._mask & ~self._is_seeded):
             self.seed(int(index), secrets.randbits(_SEED_BITS))
-        self._library.environment_reset(self._handle, self._mask.ctypes.data, nominal, self.observations.ctypes.data)
+        status = self._library.environment_reset(
+            self._handle, self._mask.ctypes.data, nominal, self.observations.ctypes.data, self._culprit
+        )
+        if status == _Status.THREW:
+            self.raise_failure()
 
     def step(self, actions: npt.ArrayLike, step_limit: int, autoreset: Autoreset) -> None:
         """Take one step in each environment and leave the results in the arrays.
@@ -211,6 +238,23 @@ class Environments:
             )
         if status == _Status.EPISODE_HAS_ENDED:
             raise EpisodeEndedError(f"the episode of environment {self._culprit.value} has ended; call reset() first")
+        if status == _Status.THREW:
+            self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Tell of an exception in the author's code, if there was one; all episodes are over then."""
+        function = ctypes.c_int32()
+        message = self._library.environment_failure(self._handle, function)
+        if function.value == 0:
+            return
+        self._has_started[:] = False
+        self._may_step = False
+        which = f" of environment {self._culprit.value}" if self._culprit.value >= 0 else ""
+        raise NativeEnvironmentError(
+            f"{_FUNCTIONS[function.value]}(){which} in {self.folder} threw an exception: "
+            f"{message.decode(errors='replace')}. Call reset() to begin new episodes; "
+            f"`python -m sb3_tinyrl check-env` looks for what else may be wrong."
+        )
 
     def compiled(self, step_limit: int) -> CompiledEnvironments:
         """These environments for a loop in another library, which must not outlive this object.

@@ -252,6 +252,7 @@ class LoopStatus(IntEnum):
     DONE = 0
     ACTION_NOT_FINITE = 1
     STEP_NOT_FINITE = 2
+    ENVIRONMENT_THREW = 3
 
 
 class LoopResult(Shared):

@@ -12,7 +12,7 @@ _CHECK = re.compile(
     r"rl_tools/rl/environment_wrappers/complete/.*error: static[_ ]assert(?:ion)? failed"
     r"(?: due to requirement '.*?')?:? \"?(.+?)\"?$"
 )
-_LOCATION = re.compile(r"^(?:In file included from |\s+from )?(.+?:\d+)(?::\d+)?[:,]")
+_LOCATION = re.compile(r"^(?:In file included from |\s+from |\s+inlined from .*' at )?(.+?:\d+)(?::\d+)?[:,]")
 _LONGEST_LINE = 500
 _NAME = re.compile(r"(?:\\ |\\#|\S)+")
 

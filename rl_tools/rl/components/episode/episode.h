@@ -4,6 +4,7 @@
 // same numbers alone, in a batch and in a training loop.
 
 #include <cstdint>
+#include <string>
 
 #include <rl_tools/operations/cpu.h>
 
@@ -25,6 +26,24 @@ namespace rl_tools::rl::components {
     };
 
     namespace episode {
+        // The author's functions, as far as they can throw.
+        enum class Function : std::int32_t {
+            NONE,
+            INIT,
+            INITIAL_PARAMETERS,
+            INITIAL_STATE,
+            STEP,
+            REWARD,
+            TERMINATED,
+            OBSERVE
+        };
+
+        // What one of them has thrown.
+        struct Failure {
+            Function function;
+            std::string message;
+        };
+
         enum class Flaw : std::int32_t { NONE, OBSERVES_TOO_LITTLE, OBSERVES_TOO_MUCH };
     }
 }

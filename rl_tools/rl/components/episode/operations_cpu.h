@@ -1,19 +1,33 @@
 #pragma once
 
 #include <cstring>
+#include <exception>
 
 #include <rl_tools/rl/components/episode/episode.h>
 #include <rl_tools/rl/environment_wrappers/complete/operations_generic.h>
 #include <rl_tools/utils/simd/vector.h>
 
 namespace rl_tools::rl::components::episode {
+    // Calls the author's code; what it throws comes out with the name of the function.
+    template <typename CALL>
+    auto named(Function function, const CALL& call) {
+        try {
+            return call();
+        } catch (const std::exception& exception) {
+            throw Failure{function, exception.what()};
+        } catch (...) {
+            throw Failure{function, "something that is no std::exception"};
+        }
+    }
+
     template <typename DEVICE, typename ENVIRONMENT>
     void observe(DEVICE& device, ENVIRONMENT& environment, Episode<ENVIRONMENT>& episode,
                  typename ENVIRONMENT::T* observation) {
         using T = typename ENVIRONMENT::T;
         environment_wrappers::complete::Row<T, typename ENVIRONMENT::TI, ENVIRONMENT::OBSERVATION_DIM> row{
             {observation}};
-        rl_tools::observe(device, environment, episode.parameters, episode.state, row, episode.rng);
+        named(Function::OBSERVE,
+              [&] { rl_tools::observe(device, environment, episode.parameters, episode.state, row, episode.rng); });
     }
 
     template <typename ENVIRONMENT>
@@ -28,12 +42,15 @@ namespace rl_tools::rl::components::episode {
                                typename ENVIRONMENT::T* observation) {
         episode.parameters = {};
         episode.state = {};
-        rl_tools::sample_initial_parameters(device, environment, episode.parameters, episode.rng);
-        if (nominal) {
-            rl_tools::initial_state(device, environment, episode.parameters, episode.state, episode.rng);
-        } else {
-            rl_tools::sample_initial_state(device, environment, episode.parameters, episode.state, episode.rng);
-        }
+        named(Function::INITIAL_PARAMETERS,
+              [&] { rl_tools::sample_initial_parameters(device, environment, episode.parameters, episode.rng); });
+        named(Function::INITIAL_STATE, [&] {
+            if (nominal) {
+                rl_tools::initial_state(device, environment, episode.parameters, episode.state, episode.rng);
+            } else {
+                rl_tools::sample_initial_state(device, environment, episode.parameters, episode.state, episode.rng);
+            }
+        });
         episode.n_steps = 0;
         episode.episode_return = 0;
         episode.terminated = episode.truncated = false;
@@ -64,12 +81,16 @@ namespace rl_tools::rl::components::episode {
         }
         const environment_wrappers::complete::Row<T, typename ENVIRONMENT::TI, ENVIRONMENT::ACTION_DIM> row{{scaled}};
         const typename ENVIRONMENT::State state = episode.state;
-        rl_tools::step(device, environment, episode.parameters, state, row, episode.state, episode.rng);
-        const T reward =
-            rl_tools::reward(device, environment, episode.parameters, state, row, episode.state, episode.rng);
+        named(Function::STEP,
+              [&] { rl_tools::step(device, environment, episode.parameters, state, row, episode.state, episode.rng); });
+        const T reward = named(Function::REWARD, [&] {
+            return rl_tools::reward(device, environment, episode.parameters, state, row, episode.state, episode.rng);
+        });
         episode.n_steps++;
         episode.episode_return += static_cast<double>(reward);
-        episode.terminated = rl_tools::terminated(device, environment, episode.parameters, episode.state, episode.rng);
+        episode.terminated = named(Function::TERMINATED, [&] {
+            return rl_tools::terminated(device, environment, episode.parameters, episode.state, episode.rng);
+        });
         episode.truncated = step_limit > 0 && episode.n_steps >= step_limit;
         observe(device, environment, episode, observation);
         return reward;

@@ -62,7 +62,7 @@ namespace rl_tools::rl::components::off_policy_loop {
         std::int64_t length;
     };
 
-    enum class Status : std::int64_t { DONE, ACTION_NOT_FINITE, STEP_NOT_FINITE };
+    enum class Status : std::int64_t { DONE, ACTION_NOT_FINITE, STEP_NOT_FINITE, ENVIRONMENT_THREW };
 
     template <typename OBSERVATION, typename T>
     struct Request {

@@ -74,17 +74,20 @@ namespace rl_tools::rl::components::off_policy_loop {
         return true;
     }
 
-    // One step of each environment, with the last observation of an episode where one ended; returns whether all that
-    // it left is finite.
+    // One step of each environment, with the last observation of an episode where one ended; returns whether one threw,
+    // or left what is not finite.
     template <typename ALGORITHM>
-    bool step_environments(Context<ALGORITHM>& context) {
+    Status step_environments(Context<ALGORITHM>& context) {
         constexpr std::size_t DIM = ALGORITHM::OBSERVATION_DIM;
         const auto& environments = context.request.environments;
         const auto& results = *environments.results;
         auto& next_observations = context.next_observations;
         std::int64_t culprit;
-        environments.step(environments.environments, context.actions.data(), environments.step_limit,
-                          episode::Autoreset::SAME_STEP, &results, &culprit);
+        if (environments.step(environments.environments, context.actions.data(), environments.step_limit,
+                              episode::Autoreset::SAME_STEP, &results,
+                              &culprit) == interface::environment::Status::THREW) {
+            return Status::ENVIRONMENT_THREW;
+        }
 
         std::memcpy(next_observations.data(), results.observations, next_observations.size() * sizeof(float));
         for (std::size_t i = 0; i < context.n_environments(); i++) {
@@ -93,9 +96,10 @@ namespace rl_tools::rl::components::off_policy_loop {
                             DIM * sizeof(float));
             }
         }
-        return all_finite(next_observations.data(), next_observations.size()) &&
-               all_finite(results.observations, next_observations.size()) &&
-               all_finite(results.rewards, context.n_environments());
+        const bool is_finite = all_finite(next_observations.data(), next_observations.size()) &&
+                               all_finite(results.observations, next_observations.size()) &&
+                               all_finite(results.rewards, context.n_environments());
+        return is_finite ? Status::DONE : Status::STEP_NOT_FINITE;
     }
 
     // Writes the transitions of this step to the replay buffer, and counts them and the episodes that ended.
@@ -177,8 +181,8 @@ namespace rl_tools::rl::components::off_policy_loop {
                 result.status = Status::ACTION_NOT_FINITE;
                 return;
             }
-            if (!step_environments(context)) {
-                result.status = Status::STEP_NOT_FINITE;
+            result.status = step_environments(context);
+            if (result.status != Status::DONE) {
                 return;
             }
             store(context);

@@ -2,10 +2,12 @@
 // Include this after the environment: functions in namespace rl_tools are only found if declared before. Those
 // beside the environment's struct, in whatever namespace, are found in any case.
 
+#include <type_traits>
 #include <utility>
 
 #include <rl_tools/operations/cpu.h>
 #include <rl_tools/rl/environment_wrappers/complete/complete.h>
+#include <rl_tools/utils/simd/vector.h>
 
 namespace rl_tools::rl::environment_wrappers::complete {
     template <typename... ARGUMENTS>
@@ -36,9 +38,31 @@ namespace rl_tools::rl::environment_wrappers::complete {
     template <template <typename...> typename CALL, typename... ARGUMENTS>
     inline constexpr bool EXISTS = Exists<CALL, void, ARGUMENTS...>::value;
 
-    // Observations and actions: one row in memory of the caller's.
+    // Observations and actions: one row in memory of the caller's. A type of its own, so that `get` and `set` know it.
     template <typename T, typename TI, TI DIM>
-    using Row = Matrix<matrix::Specification<T, TI, 1, DIM>>;
+    struct RowSpecification : matrix::Specification<T, TI, 1, DIM> {};
+    template <typename T, typename TI, TI DIM>
+    using Row = Matrix<RowSpecification<T, TI, DIM>>;
+
+#if defined(__has_attribute)
+#if __has_attribute(error)
+#define RL_TOOLS_CHECKS_CONSTANT_INDICES
+    // Never defined: a call that is left in the compiled code is an error.
+    __attribute__((
+        error("an index of an action or observation is beyond its elements (ACTION_DIM, OBSERVATION_DIM)"))) void
+    index_is_beyond_the_elements();
+#endif
+#endif
+
+    // What is known when it is compiled is checked then, in code that is reached; the rest by `check-env`.
+    template <typename TI, TI DIM>
+    RL_TOOLS_INLINE void require_index([[maybe_unused]] TI row, [[maybe_unused]] TI column) {
+#ifdef RL_TOOLS_CHECKS_CONSTANT_INDICES
+        if (__builtin_constant_p(row != 0 || column >= DIM) && (row != 0 || column >= DIM)) {
+            index_is_beyond_the_elements();
+        }
+#endif
+    }
 
     template <typename DEVICE, typename COMPLETE, typename RNG>
     constexpr void require_functions() {
@@ -69,6 +93,26 @@ namespace rl_tools::rl::environment_wrappers::complete {
 }
 
 namespace rl_tools {
+    // In place of RLtools' for all matrices.
+    template <typename T, typename TI, TI DIM>
+    RL_TOOLS_INLINE const T& get(const Matrix<rl::environment_wrappers::complete::RowSpecification<T, TI, DIM>>& row,
+                                 std::common_type_t<TI> i, std::common_type_t<TI> j) {
+        rl::environment_wrappers::complete::require_index<TI, DIM>(i, j);
+        return row._data[index(row, i, j)];
+    }
+    template <typename T, typename TI, TI DIM>
+    RL_TOOLS_INLINE T& get(Matrix<rl::environment_wrappers::complete::RowSpecification<T, TI, DIM>>& row,
+                           std::common_type_t<TI> i, std::common_type_t<TI> j) {
+        rl::environment_wrappers::complete::require_index<TI, DIM>(i, j);
+        return row._data[index(row, i, j)];
+    }
+    template <typename T, typename TI, TI DIM, typename VALUE>
+    RL_TOOLS_INLINE void set(Matrix<rl::environment_wrappers::complete::RowSpecification<T, TI, DIM>>& row,
+                             std::common_type_t<TI> i, std::common_type_t<TI> j, VALUE value) {
+        rl::environment_wrappers::complete::require_index<TI, DIM>(i, j);
+        row._data[index(row, i, j)] = static_cast<T>(value);
+    }
+
     template <typename DEVICE, typename T, typename TI, typename ENVIRONMENT>
     void init(DEVICE& device, rl::environment_wrappers::Complete<T, TI, ENVIRONMENT>& complete) {
         namespace wrapper = rl::environment_wrappers::complete;

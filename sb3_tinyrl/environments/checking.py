@@ -1,0 +1,143 @@
+"""``python -m sb3_tinyrl check-env``: a C++ environment built with sanitizers, run in a process of its own.
+
+An index beyond an array or a division by zero is no exception in C++: it corrupts the memory of the training or ends
+its process. GCC's and Clang's sanitizers find such things where they happen, at several times the cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sb3_tinyrl._native.abi.specs import require_environment_folder
+from sb3_tinyrl._native.errors import KernelBuildError, KernelError, NativeEnvironmentError
+from sb3_tinyrl._native.jit.compiler import find_compiler
+from sb3_tinyrl._native.jit.compiler_output import first_error
+from sb3_tinyrl._native.jit.headers import find_headers
+
+_SOURCE = Path("interface", "environment", "check.cpp")
+_SANITIZERS = "address,undefined,float-divide-by-zero"
+_FLAGS = (
+    "-std=c++17",
+    "-O1",
+    "-g",
+    "-fno-omit-frame-pointer",
+    f"-fsanitize={_SANITIZERS}",
+    "-fno-sanitize-recover=all",
+)
+_LONGEST_REPORT = 8000
+
+N_STEPS = 5000
+"""Steps of each of four environments; some seconds for one that is simple."""
+
+
+def check_environment(folder: str | os.PathLike[str], n_steps: int = N_STEPS, seed: int = 0) -> None:
+    """Run a C++ environment under the sanitizers for address and undefined behaviour, with random actions.
+
+    Found are, where the actions lead to them: exceptions, memory that is read or written beyond its bounds, divisions
+    by zero and other undefined arithmetic, NaN and infinite values, and observations with elements that are not
+    written.
+
+    :param folder: with ``environment.h``
+    :param n_steps: how many steps, at least 1
+    :param seed: of actions and environments
+    :raises FileNotFoundError: when there is no such folder, or no ``environment.h`` in it
+    :raises NativeEnvironmentError: with the author's file and line, when something is wrong
+    :raises KernelError: when it can't be compiled with sanitizers
+    """
+    path = require_environment_folder(folder)
+    with tempfile.TemporaryDirectory(prefix="sb3_tinyrl_check_") as workspace:
+        program = Path(workspace, "check")
+        _compile(path, program)
+        # Leaks are not looked for: what an environment keeps until the process ends harms nobody.
+        options = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
+        command = [str(program), str(n_steps), str(seed % 2**64)]
+        finished = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=os.environ | options,
+        )
+    if finished.returncode != 0:
+        report = finished.stderr.strip() or f"its process ended with status {finished.returncode}"
+        raise NativeEnvironmentError(f"{summary(report, path)}\n\n{report[:_LONGEST_REPORT]}")
+
+
+def _compile(folder: Path, program: Path) -> None:
+    compiler, headers = find_compiler(), find_headers()
+    command = [
+        *compiler.command,
+        *_FLAGS,
+        *("-iquote", str(folder), f"-I{headers.include_root}", "-isystem", str(headers.rltools)),
+        str(headers.overlay / _SOURCE),
+        *("-o", str(program)),
+    ]
+    compiled = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=os.environ | {"LC_ALL": "C"},
+    )
+    if compiled.returncode != 0:
+        raise KernelBuildError(
+            f"the environment in {folder} does not compile with sanitizers ({_SANITIZERS}): "
+            f"{first_error(compiled.stdout, folder)}\nExpected GCC or Clang with the libraries libasan and libubsan; "
+            f"choose another compiler with $CXX.\n{compiled.stdout[:_LONGEST_REPORT]}"
+        )
+
+
+def summary(report: str, folder: Path) -> str:
+    """Return what is wrong and where in the author's code.
+
+    :param report: of the sanitizers, or of ``check.cpp``
+    :param folder: the author's
+    """
+    what = re.search(r"^.*(?:runtime error: |ERROR: AddressSanitizer: |check-env: )(.+)$", report, re.MULTILINE)
+    where = re.search(rf"{re.escape(str(folder))}{re.escape(os.sep)}\S+?:\d+", report)
+    message = what[1].split(" on address ")[0] if what else report.splitlines()[0]
+    return f"{where[0] if where else folder}: {message}"
+
+
+def add_command(commands: Any) -> None:
+    """Add ``check-env`` to the commands of ``python -m sb3_tinyrl``.
+
+    :param commands: what ``ArgumentParser.add_subparsers`` returned
+    """
+    parser = commands.add_parser(
+        "check-env",
+        help="look for errors in a C++ environment",
+        description="Build a C++ environment with sanitizers, run it with random actions, and tell what is wrong.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("folder", help="with environment.h")
+    parser.add_argument("--steps", type=int, default=N_STEPS, help="steps of each of four environments")
+    parser.add_argument("--seed", type=int, default=0, help="of actions and environments")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check and print; return the exit status: 1 for an error in the environment, 2 where it can't be checked."""
+    if arguments.steps < 1:
+        print(f"error: --steps is {arguments.steps}, expected at least 1", file=sys.stderr)
+        return 2
+    try:
+        check_environment(arguments.folder, arguments.steps, arguments.seed)
+    except NativeEnvironmentError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (KernelError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{arguments.folder}: {arguments.steps} steps without an error")
+    return 0

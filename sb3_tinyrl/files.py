@@ -1,0 +1,64 @@
+"""Files that exist as a whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file for writing that replaces an earlier one only when the block has ended and all of it is on the disk.
+
+    Any number of threads and processes may write to one path; one of them wins. Permissions are those that ``open``
+    would leave: of the earlier file, or by the umask. A symbolic link at ``path`` stays one, and what it points to is
+    replaced. What is no regular file, such as a pipe, is written to directly.
+
+    :param path: folders that are missing are created, as by SB3's ``save``
+    :raises OSError: naming the path, when it can't be written; an earlier file stays what it was then, and when the
+        block raises anything else
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder; expected the name of a file to write")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(f"can't write {target}: {error.filename} is no folder") from error
+    try:
+        earlier = target.stat()
+    except FileNotFoundError:
+        earlier = None
+    try:
+        if earlier is not None and not stat.S_ISREG(earlier.st_mode):
+            with open(target, "wb") as file:
+                yield file
+            return
+        if earlier is not None and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        yield from _replacement(target, earlier)
+    except OSError as error:
+        raise OSError(error.errno, f"can't write {target}: {error.strerror or error}") from error
+
+
+def _replacement(target: Path, earlier: os.stat_result | None) -> Iterator[BinaryIO]:
+    # A name that can't be guessed, and a file that did not exist: nothing planted there is opened or followed.
+    partial = target.with_name(f".{secrets.token_hex(8)}.partial")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(partial, flags, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if earlier is not None and hasattr(os, "fchmod"):
+                os.fchmod(descriptor, stat.S_IMODE(earlier.st_mode))
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,104 @@
+"""Errors in C++ environments that only show when they run, found in a process of its own."""
+
+import subprocess
+import sys
+
+import gymnasium as gym
+import pytest
+from models import TIMEOUT
+from written_environments import EXAMPLE
+
+from sb3_tinyrl import register_environment
+from sb3_tinyrl._native.errors import KernelBuildError, NativeEnvironmentError
+from sb3_tinyrl.environments.checking import check_environment
+
+TORQUE = "get(action, 0, 0);\n        const T gravity"
+FAULTS = {
+    "read beyond the action": (
+        TORQUE,
+        "get(action, 0, TI(state.angle > 1));\n        const T gravity",
+        "get(action, 0, TI",
+        "buffer-overflow",
+    ),
+    "write beyond the observation": (
+        "set(observation, 0, 2, state",
+        "set(observation, 0, 2 + TI(state.angle > 1), state",
+        "set(observation, 0, 2 +",
+        "buffer-overflow",
+    ),
+    "write beyond an array": (
+        "return -(angle",
+        "int a[3]; volatile int* b = a; b[3 + int(torque > 1)] = 1; return -(angle",
+        "b[3 +",
+        "buffer-overflow|insufficient space",
+    ),
+    "integer division by zero": (
+        "return -(angle",
+        "volatile int n = int(angle / 10); return n / n * -(angle",
+        "return n / n",
+        "division by zero",
+    ),
+    "overflow": (
+        "return -(angle",
+        "volatile int n = 2147483647; n = n + int(angle * angle + 1); return -(angle",
+        "n = n + int",
+        "signed integer overflow",
+    ),
+    "exception": (
+        "return ENV::TIME_STEP;",
+        'if (state.angle > 2) { throw std::runtime_error("too far"); } return ENV::TIME_STEP;',
+        None,
+        r"step\(\) threw an exception: too far",
+    ),
+    "NaN": ("return -(angle", "return std::sqrt(angle) - (angle", None, r"reward\(\) returned NaN"),
+    "unset element": ("set(observation, 0, 2, state.velocity);", "", None, "leaves elements of the observation unset"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_found_where_it_is(name, changed_example):
+    old, new, marker, message = FAULTS[name]
+    folder = changed_example((old, new), ("#pragma once", "#pragma once\n#include <cmath>\n#include <stdexcept>"))
+    with pytest.raises(NativeEnvironmentError, match=message) as error:
+        check_environment(folder)
+    if marker is not None:
+        lines = (folder / "environment.h").read_text().splitlines()
+        number = next(i for i, line in enumerate(lines, 1) if marker in line)
+        assert str(error.value).startswith(f"{folder / 'environment.h'}:{number}: ")
+
+
+def check_env(*arguments):
+    command = [sys.executable, "-m", "sb3_tinyrl", "check-env", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+
+
+def test_the_command_line(changed_example, tmp_path):
+    good = check_env(EXAMPLE, "--steps", 100)
+    assert (good.returncode, good.stdout, good.stderr) == (0, f"{EXAMPLE}: 100 steps without an error\n", "")
+    folder = changed_example(("return -(angle", "volatile int n = 0; return 1 / n - (angle"))
+    bad = check_env(folder)
+    assert bad.returncode == 1
+    assert bad.stderr.startswith(f"error: {folder / 'environment.h'}:")
+    assert "division by zero" in bad.stderr.splitlines()[0]
+    missing = check_env(tmp_path / "nothing")
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "there is no folder" in missing.stderr
+    assert check_env(EXAMPLE, "--steps", 0).returncode == 2
+
+
+def test_a_checked_environment_is_registered_only_if_it_is_good(changed_example):
+    register_environment("checked/Good-v0", EXAMPLE, checked=True)
+    assert gym.make("checked/Good-v0").observation_space.shape == (3,)
+    folder = changed_example(("return ENV::TIME_STEP;", "throw 5;"))
+    with pytest.raises(NativeEnvironmentError, match="something that is no std::exception"):
+        register_environment("checked/Bad-v0", folder, checked=True)
+    assert "checked/Bad-v0" not in gym.registry
+
+
+def test_what_does_not_compile_is_told_with_its_line(changed_example):
+    folder = changed_example(("return ENV::TIME_STEP;", "return nothing;"))
+    with pytest.raises(
+        KernelBuildError, match=r"does not compile with sanitizers .*environment\.h:\d+:\d+: error: .*nothing"
+    ):
+        check_environment(folder)

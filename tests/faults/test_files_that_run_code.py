@@ -1,0 +1,72 @@
+"""What is read from files is not run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from models import TIMEOUT
+from rltools_checkpoints import write_checkpoints
+
+from sb3_tinyrl import TinySAC
+from sb3_tinyrl.tinyrl import load_checkpoint
+
+FUZZ = Path(__file__).with_name("fuzz_checkpoints.py")
+
+
+def test_a_thousand_damaged_checkpoints(tmp_path):
+    model = TinySAC("MlpPolicy", "Pendulum-v1", kernel="torch", policy_kwargs={"net_arch": [5]}, buffer_size=1)
+    model.export_policy(tmp_path / "ours.h")
+    write_checkpoints(tmp_path)
+    command = [sys.executable, str(FUZZ), str(tmp_path), "1000", "0"]
+    fuzzed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT)
+    assert fuzzed.returncode == 0, fuzzed.stderr
+    assert fuzzed.stdout.startswith("1000 mutations of 15 checkpoints")
+
+
+def test_three_hundred_damaged_models(tmp_path):
+    TinySAC("MlpPolicy", "Pendulum-v1", kernel="torch", policy_kwargs={"net_arch": [5]}, buffer_size=1).save(
+        tmp_path / "m"
+    )
+    command = [sys.executable, str(FUZZ.with_name("fuzz_models.py")), str(tmp_path / "m.zip"), "300", "0"]
+    fuzzed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT)
+    assert fuzzed.returncode == 0, fuzzed.stdout + fuzzed.stderr
+    assert fuzzed.stdout.startswith("300 damaged models")
+    assert os.listdir(tmp_path) == ["m.zip"]
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch):
+    model = TinySAC("MlpPolicy", "Pendulum-v1", kernel="torch", policy_kwargs={"net_arch": [5]}, buffer_size=1)
+    model.export_policy(tmp_path / "ours.h")
+    marker = tmp_path / "executed"
+    code = f'\n#include <fstream>\nstatic const bool hello = (std::ofstream("{marker}") << 1).good();\n'
+    text = (tmp_path / "ours.h").read_text() + code
+    with pytest.raises(
+        ValueError, match=r"can't read the checkpoint: it has the line '#include <fstream>'.*trust=True"
+    ):
+        load_checkpoint(text)
+    assert not marker.exists()
+    load_checkpoint(text, trust=True)
+    assert marker.exists()  # which is what trust means
+
+
+def test_no_file_is_opened_and_no_process_started_by_reading(tmp_path):
+    """As seen by the interpreter's own audit events."""
+    model = TinySAC("MlpPolicy", "Pendulum-v1", kernel="torch", policy_kwargs={"net_arch": [5]}, buffer_size=1)
+    model.export_policy(tmp_path / "ours.h")
+    program = """
+import sys
+from sb3_tinyrl.tinyrl import load_checkpoint
+text = open(sys.argv[1]).read()
+load_checkpoint(text).evaluate([0, 0, 0])  # once for what is imported late
+events = []
+sys.addaudithook(lambda event, _: events.append(event))
+load_checkpoint(text).evaluate([0, 0, 0])
+harmful = ("open", "exec", "compile", "subprocess", "os", "ctypes", "pickle")
+bad = [event for event in events if event.split(".")[0] in harmful]
+sys.exit(str(bad) if bad else 0)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "ours.h")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env={**os.environ, "CXX": "none"})
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,104 @@
+"""Files that exist as a whole or not at all."""
+
+import errno
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from sb3_tinyrl.files import atomic_write
+
+
+def write(path: Path, content: bytes) -> None:
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def test_permissions_follow_the_umask_and_links_stay(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("target")
+    umask = os.umask(0o027)
+    try:
+        write(link, b"content")
+    finally:
+        os.umask(umask)
+    assert link.is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"content"
+    assert stat.S_IMODE((tmp_path / "target").stat().st_mode) == 0o640
+
+
+def test_permissions_of_an_earlier_file_stay(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    path.chmod(0o604)
+    write(path, b"content")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o604
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write to any file")
+def test_a_write_protected_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"earlier")
+    path.chmod(0o444)
+    with pytest.raises(PermissionError, match=r"can't write .*file: Permission denied"):
+        write(path, b"later")
+    assert path.read_bytes() == b"earlier"
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r"can't write .*policy\.h: .*file is no folder"):
+        write(tmp_path / "file" / "policy.h", b"content")
+    with pytest.raises(NotADirectoryError, match="is no folder"):
+        write(tmp_path / "file" / "deeper" / "policy.h", b"content")
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), KeyboardInterrupt(), RuntimeError("broken")])
+def test_what_fails_half_way_leaves_the_earlier_file(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "file"
+    write(path, b"earlier")
+
+    def fail() -> None:
+        with atomic_write(path) as file:
+            file.write(b"lat")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    assert path.read_bytes() == b"earlier"
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_full_disk_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "policy.h"
+    write(path, b"earlier")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"can't write .*policy\.h: No space left on device"):
+        write(path, b"later")
+    assert path.read_bytes() == b"earlier"
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_name_that_is_as_long_as_names_may_be(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 255)
+    write(path, b"content")
+    assert path.read_bytes() == b"content"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(path.read_bytes()))
+    reader.start()
+    write(path, b"content")
+    reader.join()
+    assert received == [b"content"]
+    assert stat.S_ISFIFO(path.stat().st_mode)

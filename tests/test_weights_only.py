@@ -1,0 +1,201 @@
+"""Saved models that are read without unpickling anything."""
+
+import base64
+import contextlib
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from models import assert_trained, differences, make, run_python, state
+from stable_baselines3 import SAC
+from stable_baselines3.common.noise import NormalActionNoise
+from torch import nn
+
+from sb3_tinyrl import TinySAC
+
+
+def env() -> gym.Env:
+    return gym.make("Pendulum-v1")
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "fixed entropy coefficient": {"ent_coef": 0.2},
+    "gSDE": {"use_sde": True, "sde_sample_freq": 4},
+    "episodes": {"train_freq": (2, "episode"), "gradient_steps": -1},
+    "many steps": {"train_freq": 70, "n_steps": 3},
+    "net_arch": {"policy_kwargs": {"net_arch": {"pi": [8], "qf": [9, 9]}}},
+}
+
+
+@pytest.mark.parametrize("cls", [SAC, TinySAC])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_same_model_comes_back(name, cls, tmp_path):
+    model = make(cls, **({"kernel": "torch"} if cls is TinySAC else {}), **SETTINGS[name]).learn(60)
+    model.save(tmp_path / "model")
+    usual = TinySAC.load(tmp_path / "model", env=env())
+    loaded = TinySAC.load(tmp_path / "model", env=env(), weights_only=True)
+    assert not differences(state(usual), state(loaded))
+    plain = (int, float, str, bool, tuple, dict, type, type(None))
+    ours, theirs = ({k: v for k, v in vars(m).items() if isinstance(v, plain)} for m in (loaded, usual))
+    made_anew = {
+        "start_time",
+        "ep_info_buffer",
+        "ep_success_buffer",
+        "_last_obs",
+        "_last_original_obs",
+        "_last_episode_starts",
+    }
+    assert {k: v for k, v in ours.items() if k not in made_anew} == {
+        k: v for k, v in theirs.items() if k not in made_anew
+    }
+    assert type(loaded.replay_buffer) is type(usual.replay_buffer)
+    assert loaded.lr_schedule(0.5) == usual.lr_schedule(0.5)
+    before = state(loaded)
+    loaded.kernel = "torch"
+    loaded.learning_starts = 0
+    assert_trained(loaded.learn(150, reset_num_timesteps=False), before)
+
+
+def test_a_model_that_only_predicts_needs_the_spaces(tmp_path):
+    model = make(kernel="torch")
+    model.save(tmp_path / "model")
+    with pytest.raises(
+        ValueError, match=r"pass env=\.\.\. \(or custom_objects with both spaces\), as the model was made"
+    ):
+        TinySAC.load(tmp_path / "model", weights_only=True)
+    spaces = {"observation_space": model.observation_space, "action_space": model.action_space}
+    loaded = TinySAC.load(tmp_path / "model", weights_only=True, custom_objects=spaces)
+    observation = np.array([0.5, 0.1, -0.3], np.float32)
+    assert loaded.predict(observation, deterministic=True)[0] == model.predict(observation, deterministic=True)[0]
+
+
+def test_an_environment_of_other_sizes_is_an_error(tmp_path):
+    make(kernel="torch").save(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"(?s)do not fit together, or not the environment: .*size mismatch"):
+        TinySAC.load(tmp_path / "model", env=gym.make("MountainCarContinuous-v0"), weights_only=True)
+
+
+def test_what_is_no_plain_setting_has_to_be_passed(tmp_path):
+    policy_kwargs = {"net_arch": [8], "activation_fn": nn.Tanh}
+    noise = NormalActionNoise(np.zeros(1), np.ones(1))
+    model = make(kernel="torch", policy_kwargs=policy_kwargs, action_noise=noise, learning_rate=lambda x: 1e-3 * x)
+    model.extra = 5
+    model.save(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"pass custom_objects=\{.*\}, as the model was made") as error:
+        TinySAC.load(tmp_path / "model", env=env(), weights_only=True)
+    for name in ("policy_kwargs", "action_noise", "learning_rate", "extra"):
+        assert f"'{name}': ..." in str(error.value)
+    loaded = TinySAC.load(
+        tmp_path / "model.zip",
+        env=env(),
+        weights_only=True,
+        custom_objects={"learning_rate": 1e-3, "extra": 6},
+        policy_kwargs=policy_kwargs,
+        action_noise=None,
+    )
+    assert not differences(state(model), state(loaded))
+    assert isinstance(loaded.actor.latent_pi[1], nn.Tanh)
+    assert (loaded.extra, loaded.action_noise, loaded.learning_rate) == (6, None, 1e-3)
+
+
+class Runs:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def edited(source: Path, target: Path, **attributes: Any) -> Path:
+    """A copy of a saved model with other attributes."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "data":
+                content = json.dumps({**json.loads(content), **attributes}).encode()
+            new.writestr(name, content)
+    return target
+
+
+@pytest.mark.parametrize(
+    "name", ["policy_class", "observation_space", "train_freq", "lr_schedule", "ep_info_buffer", "new"]
+)
+def test_no_pickle_is_run(name, tmp_path):
+    make(kernel="torch").save(tmp_path / "model")
+    marker = tmp_path / "marker"
+    harmful = {":type:": "?", ":serialized:": base64.b64encode(pickle.dumps(Runs(marker))).decode()}
+    path = edited(tmp_path / "model.zip", tmp_path / "edited.zip", **{name: harmful})
+    refused = name not in ("observation_space", "lr_schedule", "ep_info_buffer")  # given, or made anew
+    with pytest.raises(ValueError, match=f"'{name}': ...") if refused else contextlib.nullcontext():
+        TinySAC.load(path, env=env(), weights_only=True)
+    assert not marker.exists()
+    with contextlib.suppress(Exception):  # SB3's own load runs it, and then makes what it can of the result
+        TinySAC.load(path, env=env())
+    assert marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("env", "os:Pendulum-v1"),  # Gymnasium would import the module
+        ("policy_class", "MlpPolicy"),
+        ("_logger", "x"),
+        ("replay_buffer_class", "x"),
+        ("__class__", "x"),
+        ("_setup_model", 5),
+    ],
+)
+def test_no_attribute_but_settings_is_taken(name, value, tmp_path):
+    make(kernel="torch").save(tmp_path / "model")
+    path = edited(tmp_path / "model.zip", tmp_path / "edited.zip", **{name: value})
+    with pytest.raises(ValueError, match=f"the file has {name} only as a pickle or not as a setting"):
+        TinySAC.load(path, env=env(), weights_only=True)
+
+
+def test_the_file_does_not_choose_where_logs_go(tmp_path):
+    make(kernel="torch", tensorboard_log=str(tmp_path / "logs")).save(tmp_path / "model")
+    assert TinySAC.load(tmp_path / "model", env=env(), weights_only=True).tensorboard_log is None
+    chosen = TinySAC.load(tmp_path / "model", env=env(), weights_only=True, tensorboard_log="mine")
+    assert chosen.tensorboard_log == "mine"
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip file", b"PK\x05\x06" + bytes(18)])
+def test_what_is_no_model(content, tmp_path):
+    (tmp_path / "model.zip").write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.zip is no model that SB3 or TinySAC has saved"):
+        TinySAC.load(tmp_path / "model.zip", env=env(), weights_only=True)
+
+
+@pytest.mark.parametrize("data", ["[]", "[" * 100_000, "{", "5"])
+def test_data_that_is_no_dictionary(data, tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
+        archive.writestr("data", data)
+    with pytest.raises(ValueError, match=r"is no model that SB3 or TinySAC has saved"):
+        TinySAC.load(tmp_path / "model.zip", env=env(), weights_only=True)
+
+
+def test_pickle_is_not_used_at_all(tmp_path):
+    """As seen by the interpreter's own audit events."""
+    make(kernel="torch").save(tmp_path / "model")
+    run_python(
+        """
+import sys
+import gymnasium as gym
+from sb3_tinyrl import TinySAC
+found = []
+sys.addaudithook(lambda event, arguments: event == "pickle.find_class" and found.append(arguments))
+env = gym.make("Pendulum-v1")
+TinySAC.load(sys.argv[1], env=env, weights_only=True)
+assert not found, found
+TinySAC.load(sys.argv[1], env=env)
+assert found
+""",
+        tmp_path / "model",
+    )
