@@ -136,6 +136,8 @@ class FusedCollection(NativeActor):
         matrices = memory.writable_exploration_matrices(self.actor, n_envs)
         if max_steps < 1 or matrices is None or not isinstance(bound.replay, InPlaceReplay):
             return None
+        if not bound.replay.may_be_written():
+            return None  # SB3's `add` says so
         if buffer.optimize_memory_usage and buffer.buffer_size < 2:
             return None  # there is never anything to draw: `train` says so
         assert self._kernel_key is not None

@@ -8,6 +8,7 @@ something else in their place.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from operator import attrgetter, is_, itemgetter
 from typing import Any
@@ -105,10 +106,8 @@ def _adam_parameter(parameter: th.Tensor, optimizer: th.optim.Optimizer | None) 
         for name in moments[1:]:
             state[name] = th.zeros_like(parameter, memory_format=th.contiguous_format)
     for name in moments:
-        dtype = th.float32 if name == "step" else parameter.dtype
-        # Optimizer state loaded from elsewhere may have another type or layout.
-        if state[name].dtype != dtype or not state[name].is_contiguous() or state[name].device.type != "cpu":
-            state[name] = state[name].to("cpu", dtype).contiguous()
+        if not state[name].is_contiguous():  # loaded from elsewhere
+            state[name] = state[name].contiguous()
     return Parameter(value=parameter.data_ptr(), **{name: state[name].data_ptr() for name in moments})
 
 
@@ -188,6 +187,10 @@ class InPlaceReplay:
         for name, array in data.buffer_arrays(self._buffer).items():
             require_finite_rows(array[: self._buffer.size()], name)
 
+    def may_be_written(self) -> bool:
+        """Whether the arrays take what a loop in C++ would store."""
+        return all(array.flags.writeable for array in data.buffer_arrays(self._buffer).values())
+
     def batches(self, model: SAC) -> ReplayBufferView:
         """The replay buffer to draw from, valid until the next call.
 
@@ -249,6 +252,7 @@ class CopiedBatches:
 
     description = "drawn by the replay buffer's own Python code"
     n_steps = 1
+    _drawn: Any = None
 
     def __init__(self, spec: KernelSpec) -> None:
         n, feature_dim, action_dim = spec.batch_size, spec.observation_dim, spec.action_dim
@@ -284,7 +288,7 @@ class CopiedBatches:
         n = len(self._arrays["rewards"])
         if model.replay_buffer.size() == 0:
             raise ValueError("The replay buffer is empty; collect or load transitions before calling train().")
-        samples = model.replay_buffer.sample(n, env=model._vec_normalize_env)
+        self._drawn = samples = model.replay_buffer.sample(n, env=model._vec_normalize_env)
         self._view.discounts = None if samples.discounts is None else self._arrays["discounts"].ctypes.data
         for name, values in {
             "observations": features(model, samples.observations),
@@ -305,6 +309,27 @@ class CopiedBatches:
                 array[...] = values.detach().cpu().numpy().reshape(array.shape)
                 require_finite_rows(array, name)
         return self._view
+
+    @contextmanager
+    def handed_back(self, buffer: ReplayBuffer) -> Iterator[None]:
+        """Have the buffer return the last batch once more before it draws another: the kernel could not take it."""
+        methods = vars(buffer)
+        own = {name: methods[name] for name in ("sample",) if name in methods}
+
+        def restore() -> None:
+            methods.pop("sample", None)
+            methods.update(own)
+
+        def sample(*_: object, **__: object) -> Any:
+            restore()
+            return self._drawn
+
+        methods["sample"] = sample
+        try:
+            yield
+        finally:
+            if methods.get("sample") is sample:
+                restore()
 
 
 Replay = InPlaceReplay | CopiedBatches

@@ -19,7 +19,7 @@ from sb3_tinyrl._native.errors import KernelError, UnsupportedByKernelError, Unt
 from sb3_tinyrl._native.jit.build import find
 from sb3_tinyrl._native.jit.jobs import BackgroundBuild
 from sb3_tinyrl.capabilities import actor_spec, kernel_spec
-from sb3_tinyrl.memory import Replay, Watch
+from sb3_tinyrl.memory import CopiedBatches, Replay, Watch
 
 _LOOKS_UNTIL_THOROUGH = 64
 
@@ -174,14 +174,18 @@ class KernelSession:
         self._spec(model, model.batch_size, blas)
 
     def refuse(self, model: SAC, error: UnsupportedByKernelError) -> None:
-        """Note that the model's replay buffer returned a batch that no kernel takes."""
+        """Note that a batch, or the statistics that would normalise it, are none that the kernel takes."""
+        if self._bound is not None and isinstance(self._bound.replay, CopiedBatches):
+            self._refused = model.replay_buffer, error
         self._bound = None
-        self._refused = model.replay_buffer, error
 
     def _spec(self, model: SAC, batch_size: int, blas: Blas | None) -> KernelSpec:
         if self._refused is not None and self._refused[0] is model.replay_buffer:
             raise self._refused[1]
-        return kernel_spec(model, batch_size, blas is not None)
+        try:
+            return kernel_spec(model, batch_size, blas is not None)
+        except (TypeError, ValueError) as error:  # of a size that no kernel has
+            raise UnsupportedByKernelError(f"no kernel has these sizes: {error}", "choose others") from error
 
     def _is_current(self, bound: Bound, model: SAC) -> bool:
         if self._is_fresh:
@@ -202,7 +206,7 @@ class KernelSession:
         if not self._may_find_kernel or self._build is not None:
             return None
         self._may_find_kernel = False
-        spec = kernel_spec(model, model.batch_size)
+        spec = self._spec(model, model.batch_size, None)
         library = find(spec)
         return Kernel(spec, library, n_threads=1) if library else None
 
