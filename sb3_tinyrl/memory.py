@@ -400,7 +400,8 @@ class Watch:
         self._add_attributes(
             model,
             *("critic", "critic_target", "replay_buffer", "log_ent_coef", "ent_coef_optimizer", "_vec_normalize_env"),
-            *("target_entropy", "target_update_interval"),
+            *("gamma", "tau", "target_entropy", "target_update_interval"),
+            *(["ent_coef_tensor"] if "ent_coef_tensor" in vars(model) else []),
         )
         self._add_attributes(model.policy.actor, "optimizer", "action_dist")
         self._add_attributes(critic, "optimizer", "q_networks")
