@@ -114,7 +114,7 @@ class KernelSession:
         if bound is not None and bound.kernel.serves(batch_size, n_threads, blas) and self._is_current(bound, model):
             return bound
         # Dropped first: a binding that fails must leave none behind that writes to memory given up.
-        self._bound = self._actor = None
+        self._bound = None
         spec = self._spec(model, batch_size, blas)
         if bound is not None and bound.kernel.spec == spec and bound.kernel.serves(batch_size, n_threads, blas):
             kernel = bound.kernel
@@ -124,7 +124,10 @@ class KernelSession:
             kernel = Kernel(spec, self._build.result(), n_threads, blas)
         replay = memory.replay(model, spec)
         memory.bind(model, kernel)
-        self._bound = Bound(kernel, replay, Watch(model))
+        self._bound, self._actor = (
+            Bound(kernel, replay, Watch(model)),
+            BoundActor(kernel, Watch(model, acting_only=True)),
+        )
         self._is_fresh, self._n_looks = self._is_learning, 0
         self.reason = None
         return self._bound
@@ -146,19 +149,16 @@ class KernelSession:
         if actor is not None and actor.kernel.is_of_this_process and actor.watch.holds_thoroughly():
             return actor.kernel
         self._actor = None
-        kernel = self._bound.kernel if self._bound is not None else None
-        if kernel is None or not kernel.is_of_this_process:
-            kernel = actor.kernel if actor is not None and actor.kernel.is_of_this_process else None
+        if self._bound is not None:
+            return None  # what trains is bound to other memory than the model's: the next update sees to it
+        kernel = actor.kernel if actor is not None and actor.kernel.is_of_this_process else None
         try:
             contract.require_acting(model)
             if kernel is None:
                 kernel = self._found_kernel(model)
             if kernel is None or not _acts_for(kernel.spec, model):
                 return None
-            if self._bound is None:
-                memory.bind_actor(model, kernel)
-            elif not self._bound.watch.holds_thoroughly():
-                return None  # what trains is bound to other memory than the model's: the next update sees to it
+            memory.bind_actor(model, kernel)
             self._actor = BoundActor(kernel, Watch(model, acting_only=True))
         except UntrustedCacheError:
             raise
@@ -196,6 +196,8 @@ class KernelSession:
             self._n_looks = 0
         is_current = bound.watch.holds_thoroughly() if is_thorough else bound.watch.holds()
         self._is_fresh = is_current and self._is_learning
+        if not is_current:
+            self.distrust()  # a quick look may not see what a thorough one has seen
         return is_current
 
     def _start_build(self, spec: KernelSpec) -> None:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from sb3_tinyrl._native.abi.specs import require_environment_folder
-from sb3_tinyrl.environments.checking import check_environment
+from sb3_tinyrl._native.jit.headers import require_environment_folder
 
 if TYPE_CHECKING:
     from sb3_tinyrl.environments.common import Renderer
@@ -54,6 +53,8 @@ def register_environment(
     """
     path = require_environment_folder(folder)
     if checked:
+        from sb3_tinyrl.environments.checking import check_environment  # slow to import, and only needed here
+
         check_environment(path)
     _register(env_id, path, max_episode_steps, renderer)
 

@@ -69,6 +69,22 @@ def digest(files: dict[str, Path]) -> str:
     return total.hexdigest()
 
 
+def require_environment_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a folder with an environment.
+
+    :raises FileNotFoundError: when there is no such folder, or no ``environment.h`` in it
+    """
+    path = Path(folder).expanduser().absolute()
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no folder {path}, expected one with a C++ environment in environment.h")
+    if not (path / "environment.h").is_file():
+        headers = ", ".join(sorted(file.name for file in path.glob("*.h"))) or "no header at all"
+        raise FileNotFoundError(
+            f"the folder {path} has no environment.h (it has {headers}); add that header and include the others in it"
+        )
+    return path
+
+
 def find_headers() -> Headers:
     """Locate both folders, without importing ``rltools``, which would need pybind11 and write files.
 
