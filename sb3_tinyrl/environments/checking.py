@@ -55,7 +55,7 @@ def check_environment(folder: str | os.PathLike[str], n_steps: int = N_STEPS, se
     with tempfile.TemporaryDirectory(prefix="sb3_tinyrl_check_") as workspace:
         program = Path(workspace, "check")
         _compile(path, program)
-        # Leaks are not looked for: what an environment keeps until the process ends harms nobody.
+        # Leaks are not looked for: what an environment keeps until the process ends does no harm.
         options = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
         command = [str(program), str(n_steps), str(seed % 2**64)]
         finished = subprocess.run(

@@ -37,7 +37,7 @@ def register_environment(
     renderer: str | Renderer | None = None,
     checked: bool = False,
 ) -> None:
-    """Give a C++ environment an id, for ``gymnasium.make``, ``gymnasium.make_vec`` and whoever calls them.
+    """Give a C++ environment an id, for ``gymnasium.make``, ``gymnasium.make_vec`` and the libraries that call them.
 
     :param env_id: such as ``"my/Pendulum-v0"``
     :param folder: has ``environment.h``, a header that declares ``ENVIRONMENT_FACTORY<T, TI>`` in RLtools' interface
