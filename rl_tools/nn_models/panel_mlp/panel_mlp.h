@@ -49,7 +49,7 @@ namespace rl_tools::nn_models::panel_mlp {
         static constexpr std::size_t N_TRAINED_LAYERS = N_HIDDEN + T_N_TRAINED_HEADS;
 
       private:
-        static constexpr std::size_t WIDTHS[] = {INPUT_DIM, T_HIDDEN_DIMS...};
+        static constexpr std::size_t WIDTHS[N_HIDDEN + 1] = {INPUT_DIM, T_HIDDEN_DIMS...};
 
         static constexpr std::size_t max_width() {
             std::size_t max = OUTPUT_DIM;

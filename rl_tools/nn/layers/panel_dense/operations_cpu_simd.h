@@ -97,8 +97,7 @@ namespace rl_tools::nn::layers::panel_dense {
     RL_TOOLS_NOINLINE void backward_input(const T* transposed_weights, const T* d_y, const T* x_or_derivative, T* d_x,
                                           OTHER_GRADIENT other_gradient) {
         panel::multiply_panel<T, IN, OUT, TRANSPOSED_DIM, SIZE>(
-            transposed_weights, d_y, other_gradient,
-            [x_or_derivative, d_x](std::size_t row, std::size_t lane, Line<T> line) {
+            transposed_weights, d_y, other_gradient, [=](std::size_t row, std::size_t lane, Line<T> line) {
                 if constexpr (F_BELOW != Function::IDENTITY) {
                     const Line<T> below = panel::load_line(x_or_derivative + row * SIZE + lane);
                     line = activation_gradient<F_BELOW>(below, line);
