@@ -10,7 +10,7 @@ from sb3_tinyrl._native.jit.headers import find_headers
 from sb3_tinyrl._native.jit.spec import Activation, KernelSpec
 
 SOURCES = Path(__file__).parent
-STRICT = ["-std=c++17", "-O1", "-g", "-march=native", "-pthread", "-Wall", "-Wextra", "-Werror"]
+STRICT = ["-std=c++17", "-O1", "-g", "-pthread", "-Wall", "-Wextra", "-Werror"]
 # Not optimised: nothing disappears before the sanitizers see it, and it compiles in a third of the time.
 SANITIZED = ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-ffp-contract=fast"]
 
@@ -38,8 +38,10 @@ ENVIRONMENTS = [*sorted((ROOT / "rl_tools" / "rl" / "zoo").iterdir()), ROOT / "e
 def compile_and_run(source: str, folder: Path, *flags: str) -> None:
     headers = find_headers()
     program = folder / "program"
+    compiler = find_compiler()
     command = [
-        *find_compiler().command,
+        *compiler.command,
+        *compiler.processor_flags(),
         *STRICT,
         *flags,
         f"-I{folder}",
