@@ -26,6 +26,15 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = ROOT / "tests" / "rl_tools"
 IS_LINUX_X86 = sys.platform == "linux" and platform.machine() == "x86_64"
 _ZIG = (sys.executable, "-m", "ziglang", "c++")
+#: What the tests show of a platform, in the order of the table.
+COLUMNS = (
+    "compiles",
+    "runs",
+    "float64 equal to 1e-12",
+    "parity, determinism",
+    "needs only the system",
+    "loads",
+)
 #: The first run for a target builds its C++ library.
 _COMPILER_TIMEOUT = 500
 
@@ -90,6 +99,7 @@ class Toolchain:
 
     def compiler(self) -> Compiler:
         """Return what the kernel's build would find."""
+        self.require()
         version = subprocess.run([*self.command, "--version"], capture_output=True, text=True, check=True).stdout
         return Compiler(self.command, version.strip(), self.kind)
 
@@ -97,7 +107,6 @@ class Toolchain:
         self, source: str, output: Path, includes: Sequence[Path] = (), quote_includes: Sequence[Path] = ()
     ) -> Path:
         """Compile a library as the kernel's build does on that platform, with warnings as errors."""
-        self.require()
         headers = find_headers()
         with mock.patch.object(sys, "platform", self.system):
             command = self.compiler().library_command(
@@ -112,7 +121,6 @@ class Toolchain:
 
     def program(self, source: str, output: Path, *flags: str, includes: Sequence[Path] = ()) -> Path:
         """Compile a program with a kernel's flags for code, and warnings as errors."""
-        self.require()
         headers = find_headers()
         _compile(
             [
