@@ -107,9 +107,9 @@ class Toolchain:
         self, source: str, output: Path, includes: Sequence[Path] = (), quote_includes: Sequence[Path] = ()
     ) -> Path:
         """Compile a library as the kernel's build does on that platform, with warnings as errors."""
-        headers = find_headers()
+        compiler, headers = self.compiler(), find_headers()
         with mock.patch.object(sys, "platform", self.system):
-            command = self.compiler().library_command(
+            command = compiler.library_command(
                 headers.overlay / source,
                 output,
                 includes=[*includes, headers.include_root],
