@@ -1,6 +1,7 @@
-"""Run the tests of platforms and write down what they show: python docs/platforms.py [results.xml].
+"""Run the tests of platforms and write down what they show: python docs/platforms.py [results.xml ...].
 
-:param results.xml: what ``pytest tests/platforms --junitxml results.xml`` has written, to run nothing
+:param results.xml: what ``pytest tests/platforms --junitxml results.xml`` has written, to run nothing; of several, the
+    last that has run a test counts
 """
 
 import json
@@ -21,10 +22,10 @@ RESULTS, TABLE = STATIC / "platforms.json", STATIC / "platforms.md"
 WORDS = {"passed": "yes", "failed": "**no**", "skipped": "not run"}
 
 
-def collect(report: Path) -> dict[str, Any]:
+def collect(reports: list[Path]) -> dict[str, Any]:
     """Return the outcome of each test that fills a cell, by platform and column."""
     platforms: dict[str, Any] = {}
-    for case in ElementTree.parse(report).iter("testcase"):
+    for case in (case for report in reports for case in ElementTree.parse(report).iter("testcase")):
         properties = {item.get("name"): item.get("value") for item in case.iter("property")}
         if "platform" in properties:
             row = platforms.setdefault(properties["platform"], {"compiler": properties["compiler"], "cells": {}})
@@ -59,12 +60,11 @@ def text_of(cell: dict[str, str]) -> str:
 def main() -> None:
     """Run the tests unless their results are given; write both files."""
     with tempfile.TemporaryDirectory() as folder:
-        if sys.argv[1:]:
-            report = Path(sys.argv[1])
-        else:
-            report = Path(folder, "results.xml")
-            subprocess.run([sys.executable, "-m", "pytest", "tests/platforms", f"--junitxml={report}"], cwd=ROOT)
-        platforms = collect(report)
+        reports = [Path(name) for name in sys.argv[1:]]
+        if not reports:
+            reports = [Path(folder, "results.xml")]
+            subprocess.run([sys.executable, "-m", "pytest", "tests/platforms", f"--junitxml={reports[0]}"], cwd=ROOT)
+        platforms = collect(reports)
     RESULTS.write_text(json.dumps(platforms, indent=1) + "\n")
     TABLE.write_text(render(platforms))
     print(f"Wrote {RESULTS} and {TABLE}")

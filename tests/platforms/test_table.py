@@ -55,6 +55,6 @@ def test_outcomes_are_read(tmp_path: Path, child: str, expected: dict[str, str])
         f'<testsuites><testsuite><testcase name="test_runs[{toolchain}]"><properties>{lines}</properties>{child}'
         "</testcase></testsuite></testsuites>"
     )
-    assert table.collect(report) == {
+    assert table.collect([report]) == {
         toolchain.platform: {"compiler": "zig", "cells": {"runs": {"test": f"test_runs[{toolchain}]", **expected}}}
     }

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -100,8 +101,10 @@ class Toolchain:
     def compiler(self) -> Compiler:
         """Return what the kernel's build would find."""
         self.require()
-        version = subprocess.run([*self.command, "--version"], capture_output=True, text=True, check=True).stdout
-        return Compiler(self.command, version.strip(), self.kind)
+        with tempfile.TemporaryDirectory() as folder:  # where zig leaves an empty a.o
+            command = [*self.command, "--version"]
+            answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+        return Compiler(self.command, answer.strip(), self.kind)
 
     def library(
         self, source: str, output: Path, includes: Sequence[Path] = (), quote_includes: Sequence[Path] = ()
