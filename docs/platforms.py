@@ -28,7 +28,8 @@ def collect(reports: list[Path]) -> dict[str, Any]:
     for case in (case for report in reports for case in ElementTree.parse(report).iter("testcase")):
         properties = {item.get("name"): item.get("value") for item in case.iter("property")}
         if "platform" in properties:
-            row = platforms.setdefault(properties["platform"], {"compiler": properties["compiler"], "cells": {}})
+            row = platforms.setdefault(properties["platform"], {"compiler": "", "cells": {}})
+            row["compiler"] = properties["compiler"]
             row["cells"][properties["column"]] = {"test": case.get("name"), **outcome(case)}
     order = [toolchain.platform for toolchain in TOOLCHAINS]
     return dict(sorted(platforms.items(), key=lambda item: order.index(item[0])))

@@ -11,9 +11,9 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from unittest import mock
@@ -101,9 +101,9 @@ class Toolchain:
     def compiler(self) -> Compiler:
         """Return what the kernel's build would find."""
         self.require()
-        with tempfile.TemporaryDirectory() as folder:  # where zig leaves an empty a.o
-            command = [*self.command, "--version"]
-            answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+        if self.kind == "zig":
+            return Compiler(self.command, f"ziglang {version('ziglang')}", self.kind)
+        answer = subprocess.run([*self.command, "--version"], capture_output=True, text=True, check=True).stdout
         return Compiler(self.command, answer.strip(), self.kind)
 
     def library(
