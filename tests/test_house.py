@@ -18,7 +18,7 @@ LAYERS = (
     ("_native",),  # errors
     ("_native.jit",),
     ("_native.abi",),
-    ("storage", "observations", "callback_schedule", "status", "files", "activations", "environments"),
+    ("sb3_names", "storage", "observations", "callback_schedule", "status", "files", "activations", "environments"),
     ("networks", "export", "saving"),
     ("contract",),
     ("capabilities",),
