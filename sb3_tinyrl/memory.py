@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from operator import attrgetter, is_, itemgetter
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ from sb3_tinyrl._native.errors import UnsupportedByKernelError
 from sb3_tinyrl.contract import data, methods, training
 from sb3_tinyrl.contract.training import MOMENTS
 from sb3_tinyrl.networks import ActorNetwork, Networks, actor_network, tensors
-from sb3_tinyrl.observations import features, require_finite_rows
+from sb3_tinyrl.observations import NonFiniteError, features, require_finite_rows
 
 _data_ptr = th.Tensor.data_ptr
 _requires_grad = attrgetter("requires_grad")
@@ -316,6 +316,29 @@ def replay(model: SAC, spec: KernelSpec) -> Replay:
         return CopiedBatches(spec)
     assert model.replay_buffer is not None
     return InPlaceReplay(model.replay_buffer)
+
+
+def raise_not_finite(model: SAC, replay: Replay) -> NoReturn:
+    """Find out why a kernel has refused to take a gradient step.
+
+    :param replay: where its batch came from
+    :raises ValueError: naming the first number in the replay buffer that is not finite
+    :raises NonFiniteError: naming the first such parameter; or what was computed from finite ones
+    """
+    replay.require_finite()
+    for name, tensor in tensors(Networks.of(model.policy)):
+        if not tensor.isfinite().all():
+            raise NonFiniteError(
+                f"{name} of the policy holds {tensor[~tensor.isfinite()][0].item()}, expected finite weights. No "
+                "gradient step was taken with it. Load parameters from before, with a smaller learning rate if they "
+                "have diverged."
+            )
+    raise NonFiniteError(
+        "The batch after VecNormalize, log probabilities of the actions, or the values of the next observations are "
+        f"NaN or infinite in {next(model.policy.parameters()).dtype}, though the replay buffer and all weights are "
+        "finite. No gradient step was taken with them. Check the statistics of VecNormalize; scale observations and "
+        "rewards, or lower the learning rate if training has diverged."
+    )
 
 
 # --- whether it is all still there ---

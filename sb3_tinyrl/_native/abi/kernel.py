@@ -66,7 +66,7 @@ _SIGNATURES: Signatures = {
     ),
     "kernel_time_phases": (None, (ctypes.c_void_p, ctypes.c_void_p)),
     "kernel_train": (
-        None,
+        ctypes.c_int64,
         (
             ctypes.c_void_p,
             ctypes.POINTER(HyperParameters),
@@ -236,12 +236,13 @@ class Kernel:
         """Take gradient steps ``first_step`` to ``first_step + n_steps - 1`` of one call of SB3's ``train``.
 
         :param n_steps: at most :data:`MAX_STEPS`
-        :return: one row for each step: the fields of :class:`Losses`
+        :return: one row for each step that was taken: the fields of :class:`Losses`. Fewer than ``n_steps`` where the
+            next one would have computed with NaN or an infinite number; it has changed nothing
         """
         self._engine.key, self._engine.counter = key, counter
         n_threads = self._thread_tuner.next()
         start = time.perf_counter()
-        self._library.kernel_train(
+        n_taken = self._library.kernel_train(
             self._handle,
             ctypes.byref(hyper_parameters),
             ctypes.byref(buffer),
@@ -252,7 +253,7 @@ class Kernel:
             self._losses.address,
         )
         self._thread_tuner.record(n_threads, (time.perf_counter() - start) / n_steps)
-        return self._losses.array[:n_steps].copy()
+        return self._losses.array[:n_taken].copy()
 
     def run(self, hyper_parameters: HyperParameters, request: LoopRequest, result: LoopResult) -> None:
         """Collect and train with compiled environments until ``request.schedule`` says that the loop returns.

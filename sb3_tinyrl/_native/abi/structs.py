@@ -253,6 +253,7 @@ class LoopStatus(IntEnum):
     ACTION_NOT_FINITE = 1
     STEP_NOT_FINITE = 2
     ENVIRONMENT_THREW = 3
+    UPDATE_NOT_FINITE = 4
 
 
 class LoopResult(Shared):
