@@ -26,9 +26,16 @@ from torch.utils.hooks import RemovableHandle
 from sb3_tinyrl import contract
 from sb3_tinyrl._native.abi.kernel import MAX_STEPS, Kernel
 from sb3_tinyrl._native.abi.specs import KernelSpec
-from sb3_tinyrl._native.abi.structs import ExplorationMatrices, Parameter, ReplayBufferView, StateDependentNoise
+from sb3_tinyrl._native.abi.structs import (
+    ExplorationMatrices,
+    Parameter,
+    ReplayBufferView,
+    SquashedGaussian,
+    StateDependentNoise,
+)
 from sb3_tinyrl._native.errors import UnsupportedByKernelError
 from sb3_tinyrl.contract import data, methods, training
+from sb3_tinyrl.contract.policy import log_std_bounds
 from sb3_tinyrl.contract.training import MOMENTS
 from sb3_tinyrl.networks import ActorNetwork, Networks, actor_network, tensors
 from sb3_tinyrl.observations import NonFiniteError, features, require_finite_rows
@@ -86,12 +93,14 @@ def _bind(
 ) -> None:
     action_space = model.action_space
     assert isinstance(action_space, spaces.Box)
-    noise = None
+    policy: SquashedGaussian | StateDependentNoise
     if isinstance(network.log_std, nn.Parameter):
-        noise = StateDependentNoise(
+        policy = StateDependentNoise(
             log_std=log_std, clip_mean=network.clip_mean, use_expln=model.policy.actor.action_dist.use_expln
         )
-    kernel.bind(parameters, log_ent_coef, noise, action_space.low, action_space.high)
+    else:
+        policy = SquashedGaussian(*log_std_bounds())
+    kernel.bind(parameters, log_ent_coef, policy, action_space.low, action_space.high)
 
 
 def _adam_parameter(parameter: th.Tensor, optimizer: th.optim.Optimizer | None) -> Parameter:
@@ -443,6 +452,7 @@ class Watch:
             [*chain.from_iterable(self._contents)],
             [*map(_data_ptr, self._tensors)],
             [*map(len, self._owners)],
+            log_std_bounds(),
             RemovableHandle.next_id,  # torch counts all hooks of modules, tensors and optimizers here
         )
 

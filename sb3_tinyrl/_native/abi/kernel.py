@@ -30,6 +30,7 @@ from sb3_tinyrl._native.abi.structs import (
     Losses,
     Parameter,
     ReplayBufferView,
+    SquashedGaussian,
     StateDependentNoise,
 )
 from sb3_tinyrl._native.abi.thread_tuner import ThreadTuner, available_threads, require_n_threads
@@ -59,7 +60,7 @@ _SIGNATURES: Signatures = {
         (
             ctypes.c_void_p,
             ctypes.POINTER(Parameter),
-            ctypes.POINTER(StateDependentNoise),
+            ctypes.c_void_p,
             ctypes.c_void_p,
             ctypes.c_void_p,
         ),
@@ -188,7 +189,7 @@ class Kernel:
         self,
         parameters: list[Parameter],
         log_entropy_coefficient: Parameter,
-        state_dependent_noise: StateDependentNoise | None,
+        policy: SquashedGaussian | StateDependentNoise,
         action_low: npt.NDArray[Any],
         action_high: npt.NDArray[Any],
     ) -> None:
@@ -199,7 +200,7 @@ class Kernel:
         :param parameters: weight and bias of each layer of the actor (hidden, mean, and log standard deviation unless
             there is state-dependent noise), the critics and their targets
         :param log_entropy_coefficient: with a null ``value`` where the coefficient is fixed
-        :param state_dependent_noise: for a spec with ``use_sde``
+        :param policy: what it has beside its layers: the latter for a spec with ``use_sde``
         :param action_low: the environment's bounds, ``action_dim`` elements; copied as float32
         :param action_high: the same
         """
@@ -207,7 +208,7 @@ class Kernel:
         self._library.kernel_bind(
             self._handle,
             (Parameter * (len(parameters) + 1))(*parameters, log_entropy_coefficient),
-            ctypes.byref(state_dependent_noise or StateDependentNoise()),
+            ctypes.byref(policy),
             *(bound.ctypes.data for bound in bounds),
         )
 
