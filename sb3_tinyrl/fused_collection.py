@@ -84,6 +84,8 @@ class FusedCollection(NativeActor):
             if result.status == LoopStatus.ENVIRONMENT_THREW:
                 self._last_obs = None  # its episodes are over: the next run begins with a reset
                 env.environments.raise_failure()
+            if result.status == LoopStatus.UPDATE_NOT_FINITE:
+                memory.raise_not_finite(self, bound.replay)
             if result.status != LoopStatus.DONE:
                 self._raise_not_finite(loop.env, bound.kernel, result.status)
             collected = result.outcome.progress.n_collected_steps, result.outcome.progress.n_collected_episodes

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from operator import attrgetter, is_, itemgetter
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +27,19 @@ from torch.utils.hooks import RemovableHandle
 from sb3_tinyrl import contract
 from sb3_tinyrl._native.abi.kernel import MAX_STEPS, Kernel
 from sb3_tinyrl._native.abi.specs import KernelSpec
-from sb3_tinyrl._native.abi.structs import ExplorationMatrices, Parameter, ReplayBufferView, StateDependentNoise
+from sb3_tinyrl._native.abi.structs import (
+    ExplorationMatrices,
+    Parameter,
+    ReplayBufferView,
+    SquashedGaussian,
+    StateDependentNoise,
+)
 from sb3_tinyrl._native.errors import UnsupportedByKernelError
 from sb3_tinyrl.contract import data, methods, training
+from sb3_tinyrl.contract.policy import log_std_bounds
 from sb3_tinyrl.contract.training import MOMENTS
 from sb3_tinyrl.networks import ActorNetwork, Networks, actor_network, tensors
-from sb3_tinyrl.observations import features, require_finite_rows
+from sb3_tinyrl.observations import NonFiniteError, features, require_finite_rows
 
 _data_ptr = th.Tensor.data_ptr
 _requires_grad = attrgetter("requires_grad")
@@ -87,12 +94,14 @@ def _bind(
 ) -> None:
     action_space = model.action_space
     assert isinstance(action_space, spaces.Box)
-    noise = None
+    policy: SquashedGaussian | StateDependentNoise
     if isinstance(network.log_std, nn.Parameter):
-        noise = StateDependentNoise(
+        policy = StateDependentNoise(
             log_std=log_std, clip_mean=network.clip_mean, use_expln=model.policy.actor.action_dist.use_expln
         )
-    kernel.bind(parameters, log_ent_coef, noise, action_space.low, action_space.high)
+    else:
+        policy = SquashedGaussian(*log_std_bounds())
+    kernel.bind(parameters, log_ent_coef, policy, action_space.low, action_space.high)
 
 
 def _adam_parameter(parameter: th.Tensor, optimizer: th.optim.Optimizer | None) -> Parameter:
@@ -343,6 +352,29 @@ def replay(model: SAC, spec: KernelSpec) -> Replay:
     return InPlaceReplay(model.replay_buffer)
 
 
+def raise_not_finite(model: SAC, replay: Replay) -> NoReturn:
+    """Find out why a kernel has refused to take a gradient step.
+
+    :param replay: where its batch came from
+    :raises ValueError: naming the first number in the replay buffer that is not finite
+    :raises NonFiniteError: naming the first such parameter; or what was computed from finite ones
+    """
+    replay.require_finite()
+    for name, tensor in tensors(Networks.of(model.policy)):
+        if not tensor.isfinite().all():
+            raise NonFiniteError(
+                f"{name} of the policy holds {tensor[~tensor.isfinite()][0].item()}, expected finite weights. No "
+                "gradient step was taken with it. Load parameters from before, with a smaller learning rate if they "
+                "have diverged."
+            )
+    raise NonFiniteError(
+        "The batch after VecNormalize, log probabilities of the actions, or the values of the next observations are "
+        f"NaN or infinite in {next(model.policy.parameters()).dtype}, though the replay buffer and all weights are "
+        "finite. No gradient step was taken with them. Check the statistics of VecNormalize; scale observations and "
+        "rewards, or lower the learning rate if training has diverged."
+    )
+
+
 # --- whether it is all still there ---
 
 
@@ -446,6 +478,7 @@ class Watch:
             [*chain.from_iterable(self._contents)],
             [*map(_data_ptr, self._tensors)],
             [*map(len, self._owners)],
+            log_std_bounds(),
             RemovableHandle.next_id,  # torch counts all hooks of modules, tensors and optimizers here
         )
 

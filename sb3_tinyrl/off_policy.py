@@ -18,6 +18,7 @@ from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq, Trai
 from stable_baselines3.common.utils import should_collect_more_steps
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_tinyrl import memory
 from sb3_tinyrl._native.errors import NativeEnvironmentError, UnsupportedByKernelError
 from sb3_tinyrl.callback_schedule import idle_steps, is_known_schedule
 from sb3_tinyrl.fused_collection import FusedCollection
@@ -182,15 +183,22 @@ class NativeOffPolicy(FusedCollection):
             self._record_losses(losses[0] if len(losses) == 1 else np.concatenate(losses))
 
     def _train_natively(self, bound: Bound, first_step: int, n_steps: int) -> npt.NDArray[np.float64]:
-        """Take some of the gradient steps of a call of ``train``; return their losses, a row for each."""
+        """Take some of the gradient steps of a call of ``train``; return their losses, a row for each.
+
+        :raises ValueError: for a batch or weights that are not finite; the step with these changes nothing
+        """
         assert self._kernel_key is not None
         hyper_parameters = self._kernel_hyper_parameters()
         batches = bound.replay.batches(self)
-        counter = self._n_sampled_batches
+        counter, n_updates = self._n_sampled_batches, self._n_updates
         # Counted first: a KeyboardInterrupt comes as soon as the kernel returns.
         self._n_sampled_batches += n_steps
         self._n_updates += n_steps
-        return bound.kernel.train(hyper_parameters, batches, self._kernel_key, counter, first_step, n_steps)
+        losses = bound.kernel.train(hyper_parameters, batches, self._kernel_key, counter, first_step, n_steps)
+        if len(losses) < n_steps:
+            self._n_sampled_batches, self._n_updates = counter + len(losses), n_updates + len(losses)
+            memory.raise_not_finite(self, bound.replay)
+        return losses
 
 
 def _require_collectable(env: VecEnv, train_freq: TrainFreq) -> None:

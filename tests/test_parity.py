@@ -26,6 +26,7 @@ from models import kernel_of
 from parity import Pair, make_pair
 from profiles import examples
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.sac import policies
 from torch import nn
 
 from sb3_tinyrl._native.jit.compiler import find_compiler
@@ -325,6 +326,28 @@ def test_saturated_policy_equals_sb3():
     for gradient_steps in (1, 7):
         pair.train(gradient_steps)
         assert_equal_to(pair, 1e-6, parameter_tolerance=1e-8)
+
+
+def test_other_bounds_of_the_standard_deviation_equal_sb3(monkeypatch):
+    """Read as SB3 reads them, at each call: some standard deviations lie at either bound, and pass no gradient then."""
+    pair = pair_of("one layer", th.float64)
+    kernel = kernel_of(pair.ours)
+    observations = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
+    for bounds in ((-0.2, 0.1), (-20, 0.0), (0.05, 2), (0.5, -0.5), (-20, 2)):
+        for name, bound in zip(("LOG_STD_MIN", "LOG_STD_MAX"), bounds, strict=True):
+            monkeypatch.setattr(policies, name, bound)
+        with th.no_grad():
+            log_std = pair.reference.actor.get_action_dist_params(th.tensor(observations))[1]
+        n_clipped = sum(int((log_std == bound).sum()) for bound in bounds)
+        assert (0 < n_clipped < log_std.numel()) == (bounds not in ((0.5, -0.5), (-20, 2)))
+        pair.train(7)
+        assert_equal_to(pair, 1e-10)
+        assert kernel_of(pair.ours) is kernel
+        normal = np.random.default_rng(1).normal(size=(20, 2)).astype(np.float32)
+        with th.no_grad():
+            mean, log_std, _ = pair.reference.actor.get_action_dist_params(th.tensor(observations))
+        expected = th.tanh(mean + th.tensor(normal) * log_std.exp())
+        np.testing.assert_allclose(kernel.act(observations, None, normal)[0], expected, atol=1e-6)
 
 
 def test_long_calls_equal_several_short_ones():

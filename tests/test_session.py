@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from models import At, Scripted, assert_trained, differences, make, scripted, state, step_counts
 from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_tinyrl import TinySAC
 from sb3_tinyrl._native.errors import CompilerNotFoundError, UnsupportedByKernelError
 from sb3_tinyrl.contract.data import BUFFER_ARRAYS
+from sb3_tinyrl.observations import NonFiniteError
 
 
 def trained(**arguments: Any) -> TinySAC:
@@ -326,6 +328,93 @@ def test_a_replay_buffer_that_holds_nan_is_refused_by_place(name: str, row: int,
     with pytest.raises(ValueError, match=rf"holds -?(nan|inf) in {name} at index \({row}, 0"):
         model.train(1, 32)
     assert not differences(before, state(model))
+
+
+@pytest.mark.parametrize("name", BUFFER_ARRAYS)
+@settings(max_examples=4)
+@given(value=st.sampled_from([np.nan, np.inf, -np.inf]))
+def test_nan_written_behind_a_bound_kernel_is_refused_before_any_weight_changes(name: str, value: float) -> None:
+    model = trained()
+    before = state(model)
+    getattr(model.replay_buffer, name)[...] = value
+    with pytest.raises(ValueError, match=rf"holds -?(nan|inf) in {name} at index \(0, 0"):
+        model.train(3, 32)
+    assert not differences(before, state(model))
+
+
+@pytest.mark.parametrize("name", ["observations", "next_observations"])
+def test_what_float32_can_not_hold_is_refused_before_any_weight_changes(name: str) -> None:
+    model = make(env=Scripted(observation_space=spaces.Box(-1000, 1000, (3,), np.float64))).learn(60)
+    before = state(model)
+    getattr(model.replay_buffer, name)[:, :, 1] = 1e39
+    with pytest.raises(ValueError, match=rf"holds 1e\+39 in {name} at index \(0, 0, 1\)"):
+        model.train(3, 32)
+    assert not differences(before, state(model))
+
+
+def test_steps_before_the_first_with_nan_count() -> None:
+    """Of these batches of a single transition the first few miss the row that is spoiled."""
+    model = make(batch_size=1, learning_starts=1000).learn(60)
+    model.train(1, 1)
+    counts, before = (model._n_updates, model._n_sampled_batches), step_counts(model)
+    model.replay_buffer.rewards[30] = np.nan
+    with pytest.raises(ValueError, match=r"holds nan in rewards at index \(30, 0\)"):
+        model.train(2000, 1)
+    n_taken = model._n_updates - counts[0]
+    assert 0 < n_taken < 2000
+    assert model._n_sampled_batches - counts[1] == n_taken
+    assert {after - before[name] for name, after in step_counts(model).items()} == {n_taken}
+    assert all(parameter.isfinite().all() for parameter in model.policy.parameters())
+    model.replay_buffer.rewards[30] = 0
+    model.train(2000 - n_taken, 1)
+    undisturbed = make(batch_size=1, learning_starts=1000).learn(60)
+    undisturbed.replay_buffer.rewards[30] = 0
+    undisturbed.train(1, 1)
+    undisturbed.train(2000, 1)
+    assert not differences(state(undisturbed), state(model))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused_as_sb3_does(value: float) -> None:
+    models = trained(), make(SAC).learn(60)
+    for model in models:
+        with th.no_grad():  # in place: the kernel stays bound
+            model.actor.latent_pi[0].weight[0, 0] = np.nan
+            model.actor.latent_pi[0].weight[0, 1] = value
+    before = {name: tensor.nan_to_num() for name, tensor in state(models[0]).items()}
+    for model in models:
+        with pytest.raises(ValueError, match=r"nan"):
+            model.train(1, 32)
+    assert not differences(before, {name: tensor.nan_to_num() for name, tensor in state(models[0]).items()})
+    with pytest.raises(NonFiniteError, match=r"actor.* holds nan, expected finite weights"):
+        models[0].train(1, 32)
+
+
+def test_values_that_overflow_are_refused() -> None:
+    model = trained()
+    with th.no_grad():
+        for critic in model.critic_target.q_networks:
+            critic[-1].bias.fill_(3e38)
+            critic[-1].weight.fill_(1e38)
+    before = state(model)
+    with pytest.raises(NonFiniteError, match="values of the next observations"):
+        model.train(1, 32)
+    assert not differences(before, state(model))
+
+
+def test_statistics_of_vec_normalize_that_are_not_finite_are_refused() -> None:
+    model = make(env=VecNormalize(DummyVecEnv([lambda: gym.make("Pendulum-v1")]))).learn(60)
+    before = state(model)
+    for statistics, number in ((model.env.obs_rms, 1), (model.env.ret_rms, ())):
+        kept, statistics.mean = statistics.mean, statistics.mean + 0
+        kept_var, statistics.var = statistics.var, np.array(statistics.var)
+        statistics.var[number] = np.nan
+        with pytest.raises(NonFiniteError, match="statistics of VecNormalize"):
+            model.train(1, 32)
+        statistics.mean, statistics.var = kept, kept_var
+        assert not differences(before, state(model))
+    model.train(1, 32)
+    assert differences(before, state(model))
 
 
 def test_an_empty_replay_buffer_is_refused() -> None:

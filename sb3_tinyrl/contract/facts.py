@@ -42,6 +42,13 @@ FACTS = (
         acting=True,
     ),
     Fact(
+        "bounds of the standard deviation",
+        "`LOG_STD_MIN` and `LOG_STD_MAX` of SB3's SAC are numbers, whichever",
+        "PyTorch",
+        policy.require_known_bounds,
+        acting=True,
+    ),
+    Fact(
         "features",
         "`FlattenExtractor` or `CombinedExtractor` without networks of its own",
         "PyTorch",

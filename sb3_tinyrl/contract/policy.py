@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 import torch as th
@@ -12,6 +14,7 @@ from stable_baselines3.common.distributions import SquashedDiagGaussianDistribut
 from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor
+from stable_baselines3.sac import policies
 from stable_baselines3.sac.policies import Actor, MultiInputPolicy, SACPolicy
 from torch import nn
 
@@ -66,6 +69,21 @@ def require_known_policy(model: SAC) -> None:
         bool(is_standard),
         "the actor's distribution has other constants than SB3 gives it",
         "leave epsilon, full_std and learn_features of action_dist as they are",
+    )
+
+
+def log_std_bounds() -> tuple[float, float]:
+    """``LOG_STD_MIN`` and ``LOG_STD_MAX`` as SB3's actor would read them now."""
+    return policies.LOG_STD_MIN, policies.LOG_STD_MAX
+
+
+def require_known_bounds(model: SAC) -> None:
+    """What bounds the logarithm of the standard deviation is two numbers."""
+    bounds = log_std_bounds()
+    _require(
+        all(isinstance(bound, Real) and not math.isnan(bound) for bound in bounds),
+        f"LOG_STD_MIN and LOG_STD_MAX of stable_baselines3.sac.policies are {bounds[0]!r} and {bounds[1]!r}",
+        "set both to numbers",
     )
 
 

@@ -117,6 +117,23 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+def test_nan_written_to_the_replay_buffer_ends_the_loop_before_any_weight_changes(calls: list[int]) -> None:
+    model, other = make(train_freq=4), make(train_freq=4)
+    for one in (model, other):
+        one.learn(100)
+    n_calls, before = len(calls), models.state(model)
+    model.replay_buffer.rewards[...] = np.nan
+    with pytest.raises(ValueError, match=r"holds nan in rewards at index \(0, 0\)"):
+        model.learn(60, reset_num_timesteps=False)
+    assert len(calls) == n_calls + 1
+    assert not models.differences(before, models.state(model))
+    assert (model._n_updates, model._n_sampled_batches) == (other._n_updates, other._n_sampled_batches)
+    assert model.num_timesteps == model.replay_buffer.size() == 104
+    model.replay_buffer.rewards[:100] = other.replay_buffer.rewards[:100]
+    model.learn(60, reset_num_timesteps=False)
+    models.assert_trained(model, before)
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_results_are_those_of_steps_taken_from_python(name: str, tmp_path: Path, calls: list[int]) -> None:
     trained = []

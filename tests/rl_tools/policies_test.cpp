@@ -95,7 +95,7 @@ namespace {
             auto panel = std::make_unique<Panel<SPEC>>();
             std::copy(epsilon.begin(), epsilon.end(), panel->noise);
             clear_padding(*panel, N_SAMPLES);
-            const Parameters<T> parameters{};
+            const Parameters<T> parameters{-20, 2};
             const StepNoise<SPEC> noise{};
             Scratch<SPEC> scratch;
             Gradients<SPEC, 1> gradients;

@@ -107,7 +107,7 @@ namespace {
         if constexpr (ALGORITHM::HAS_NOISE_MATRIX) {
             return {tensors.parameter(SPEC::LATENT_DIM * SPEC::ACTION_DIM, true), 2.0, 1};
         } else {
-            return {};
+            return {-20, 2};
         }
     }
 

@@ -7,10 +7,12 @@ from sb3_tinyrl._native.jit.compiler import compile_flags
 
 SCALARS = ["float", "double"]
 SOURCES = ["dense_test.cpp", "adam_test.cpp"]
+# It compiles each product for many shapes, which takes its time.
+SLOW_SOURCES = [pytest.param("dense_test.cpp", marks=pytest.mark.slow), "adam_test.cpp"]
 
 
 @pytest.mark.parametrize("scalar", SCALARS)
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", SLOW_SOURCES)
 def test_operations_equal_their_definitions(source, scalar, tmp_path):
     """With the flags of a kernel."""
     flags = [flag for flag in compile_flags() if flag.startswith(("-O", "-f"))]

@@ -77,17 +77,22 @@ RL_TOOLS_EXPORT void kernel_time_phases(Kernel* kernel, double* seconds) {
 }
 
 // Gradient steps `first_step` to `first_step + n_steps - 1` of one call of SB3's `train`; `losses` has room
-// for `n_steps`. Step i draws from `engine->counter + i`.
-RL_TOOLS_EXPORT void kernel_train(Kernel* kernel, const HyperParameters* hyper_parameters,
-                                  const ReplayBuffer* replay_buffer, const Engine* engine, std::uint32_t n_threads,
-                                  std::int64_t first_step, std::int64_t n_steps, Losses* losses) {
+// for `n_steps`. Step i draws from `engine->counter + i`. Returns how many were taken: all, or those before the first
+// with numbers that are not finite.
+RL_TOOLS_EXPORT std::int64_t kernel_train(Kernel* kernel, const HyperParameters* hyper_parameters,
+                                          const ReplayBuffer* replay_buffer, const Engine* engine,
+                                          std::uint32_t n_threads, std::int64_t first_step, std::int64_t n_steps,
+                                          Losses* losses) {
     kernel->device.thread_pool.use(n_threads);
     refresh_transposed_weights(kernel->algorithm);
     for (std::int64_t i = 0; i < n_steps; i++) {
         const Engine step_engine = {engine->key, engine->counter + static_cast<std::uint64_t>(i)};
-        losses[i] =
-            step(kernel->algorithm, *hyper_parameters, *replay_buffer, step_engine, {first_step + i, i + 1 == n_steps});
+        if (!step(kernel->algorithm, *hyper_parameters, *replay_buffer, step_engine, {first_step + i, i + 1 == n_steps},
+                  losses[i])) {
+            return i;
+        }
     }
+    return n_steps;
 }
 
 // Collects and trains with compiled environments; see `off_policy_loop::run`.

@@ -30,6 +30,7 @@ from sb3_tinyrl._native.abi.structs import (
     Losses,
     Parameter,
     ReplayBufferView,
+    SquashedGaussian,
     StateDependentNoise,
 )
 from sb3_tinyrl._native.abi.thread_tuner import ThreadTuner, available_threads, require_n_threads
@@ -59,14 +60,14 @@ _SIGNATURES: Signatures = {
         (
             ctypes.c_void_p,
             ctypes.POINTER(Parameter),
-            ctypes.POINTER(StateDependentNoise),
+            ctypes.c_void_p,
             ctypes.c_void_p,
             ctypes.c_void_p,
         ),
     ),
     "kernel_time_phases": (None, (ctypes.c_void_p, ctypes.c_void_p)),
     "kernel_train": (
-        None,
+        ctypes.c_int64,
         (
             ctypes.c_void_p,
             ctypes.POINTER(HyperParameters),
@@ -188,7 +189,7 @@ class Kernel:
         self,
         parameters: list[Parameter],
         log_entropy_coefficient: Parameter,
-        state_dependent_noise: StateDependentNoise | None,
+        policy: SquashedGaussian | StateDependentNoise,
         action_low: npt.NDArray[Any],
         action_high: npt.NDArray[Any],
     ) -> None:
@@ -199,7 +200,7 @@ class Kernel:
         :param parameters: weight and bias of each layer of the actor (hidden, mean, and log standard deviation unless
             there is state-dependent noise), the critics and their targets
         :param log_entropy_coefficient: with a null ``value`` where the coefficient is fixed
-        :param state_dependent_noise: for a spec with ``use_sde``
+        :param policy: what it has beside its layers: the latter for a spec with ``use_sde``
         :param action_low: the environment's bounds, ``action_dim`` elements; copied as float32
         :param action_high: the same
         """
@@ -207,7 +208,7 @@ class Kernel:
         self._library.kernel_bind(
             self._handle,
             (Parameter * (len(parameters) + 1))(*parameters, log_entropy_coefficient),
-            ctypes.byref(state_dependent_noise or StateDependentNoise()),
+            ctypes.byref(policy),
             *(bound.ctypes.data for bound in bounds),
         )
 
@@ -236,12 +237,13 @@ class Kernel:
         """Take gradient steps ``first_step`` to ``first_step + n_steps - 1`` of one call of SB3's ``train``.
 
         :param n_steps: at most :data:`MAX_STEPS`
-        :return: one row for each step: the fields of :class:`Losses`
+        :return: one row for each step that was taken: the fields of :class:`Losses`. Fewer than ``n_steps`` where the
+            next one would have computed with NaN or an infinite number; it has changed nothing
         """
         self._engine.key, self._engine.counter = key, counter
         n_threads = self._thread_tuner.next()
         start = time.perf_counter()
-        self._library.kernel_train(
+        n_taken = self._library.kernel_train(
             self._handle,
             ctypes.byref(hyper_parameters),
             ctypes.byref(buffer),
@@ -252,7 +254,7 @@ class Kernel:
             self._losses.address,
         )
         self._thread_tuner.record(n_threads, (time.perf_counter() - start) / n_steps)
-        return self._losses.array[:n_steps].copy()
+        return self._losses.array[:n_taken].copy()
 
     def run(self, hyper_parameters: HyperParameters, request: LoopRequest, result: LoopResult) -> None:
         """Collect and train with compiled environments until ``request.schedule`` says that the loop returns.

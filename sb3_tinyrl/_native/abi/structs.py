@@ -132,6 +132,14 @@ class ReplayBufferView(Shared):
     )
 
 
+class SquashedGaussian(Shared):
+    """Bounds of the logarithm of the standard deviation: ``LOG_STD_MIN`` and ``LOG_STD_MAX`` of SB3's SAC."""
+
+    cpp_header = "rl/policies/squashed_gaussian/squashed_gaussian.h"
+    cpp_type = "rl::policies::squashed_gaussian::Parameters<T>"
+    _fields_ = (("log_std_min", ctypes.c_double), ("log_std_max", ctypes.c_double))
+
+
 class StateDependentNoise(Shared):
     """What the actor has instead of a layer for its standard deviation when it explores with gSDE."""
 
@@ -253,6 +261,7 @@ class LoopStatus(IntEnum):
     ACTION_NOT_FINITE = 1
     STEP_NOT_FINITE = 2
     ENVIRONMENT_THREW = 3
+    UPDATE_NOT_FINITE = 4
 
 
 class LoopResult(Shared):
@@ -330,6 +339,7 @@ KERNEL = (
     AdamHyperParameters,
     HyperParameters,
     ReplayBufferView,
+    SquashedGaussian,
     StateDependentNoise,
     Engine,
     Losses,

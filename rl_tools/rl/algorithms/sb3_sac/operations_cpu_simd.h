@@ -6,8 +6,13 @@
 // `step`, at the end of what belongs to it, reads from top to bottom. Its parts take the context that they share, the
 // scratch memory of their thread, and the panel. Q_i are the critics, Q'_i their targets, [][PANEL_LANES] is left out
 // of shapes: each number stands for a panel of samples.
+//
+// Up to the first weight that changes, all numbers of the batch and all that the actor and the targets make of it are
+// there: where one of them is NaN or infinite, the step ends without a trace.
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include <rl_tools/nn_models/panel_mlp/operations_cpu_simd.h>
 #include <rl_tools/random/philox/operations_generic.h>
@@ -151,6 +156,35 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                 outcome.reward + (T(1) - outcome.done) * outcome.discount *
                                      (target[lane] - context.entropy_coefficient * next.policy.log_probability[lane]);
         }
+    }
+
+    // Adds NaN to the sums [PANEL_LANES] of the lanes where a number of `rows` [N_ROWS][PANEL_LANES] is not finite, and
+    // 0 to the others.
+    template <std::size_t N_ROWS, std::size_t LANES, typename T>
+    void add_zero_times(const T* rows, T* sums) {
+        for (std::size_t row = 0; row < N_ROWS; row++) {
+            for (std::size_t lane = 0; lane < LANES; lane++) {
+                sums[lane] += T(0) * rows[row * LANES + lane];
+            }
+        }
+    }
+
+    // Whether all is finite that the samples of panel `p` change weights by: s, a, s', log pi(u|s) and the targets,
+    // into which r, done, discount and log pi(a'|s') have gone. (Actions are: tanh has bounds, and hands NaN on.)
+    template <typename SPEC>
+    bool is_finite(Context<SPEC>& context, Scratch<SPEC>& scratch, std::size_t p) {
+        using T = typename SPEC::T;
+        constexpr std::size_t LANES = SPEC::PANEL_LANES;
+        alignas(panel::ALIGNMENT) T sums[LANES] = {};
+        add_zero_times<SPEC::OBSERVATION_DIM + SPEC::ACTION_DIM, LANES>(context.workspace.critics[0].input(p), sums);
+        add_zero_times<SPEC::OBSERVATION_DIM, LANES>(scratch.evaluation.actor.input(0), sums);
+        add_zero_times<1, LANES>(context.workspace.policy[p].log_probability, sums);
+        add_zero_times<1, LANES>(scratch.evaluation.targets, sums);
+        T sum = 0;
+        for (std::size_t lane = 0; lane < n_samples<SPEC>(p); lane++) {
+            sum += sums[lane];
+        }
+        return sum == 0;
     }
 
     // The gradients of L = sum_i mean((Q_i(s, a) - y)^2) / 2, down to the first layers.
@@ -390,11 +424,12 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         timer.end(Phase::TRANSPOSE_WEIGHTS);
     }
 
-    // One gradient step of `stable_baselines3.SAC.train`.
+    // One gradient step of `stable_baselines3.SAC.train`. Returns whether it was taken: with numbers that are not
+    // finite it is not, and nothing learned changes.
     template <typename SPEC>
-    RL_TOOLS_OPAQUE Losses step(Algorithm<SPEC>& algorithm, const HyperParameters& hyper_parameters,
-                                const SB3ReplayBuffer<typename SPEC::OBSERVATION>& replay_buffer,
-                                const philox::Engine& engine, StepPosition position) {
+    RL_TOOLS_OPAQUE bool step(Algorithm<SPEC>& algorithm, const HyperParameters& hyper_parameters,
+                              const SB3ReplayBuffer<typename SPEC::OBSERVATION>& replay_buffer,
+                              const philox::Engine& engine, StepPosition position, Losses& losses) {
         auto& networks = algorithm.networks;
         auto& workspace = *algorithm.workspace;
         auto& thread_pool = algorithm.device.thread_pool;
@@ -402,7 +437,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                                  hyper_parameters, replay_buffer,
                                  engine,           entropy_coefficient(networks, hyper_parameters),
                                  workspace,        algorithm.scratch.get()};
-        Losses losses{};
+        losses = {};
         losses.entropy_coefficient = static_cast<double>(context.entropy_coefficient);
         PhaseTimer timer(workspace.phase_seconds);
 
@@ -415,8 +450,12 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             sample_transitions(context, scratch, p);
             sample_actions(context, scratch, p);
             compute_targets(context, scratch);
+            workspace.is_finite[p] = is_finite(context, scratch, p);
             differentiate_critics(context, scratch, p);
         });
+        if (!std::all_of(std::begin(workspace.is_finite), std::end(workspace.is_finite), [](bool is) { return is; })) {
+            return false;
+        }
         losses.critic_loss =
             0.5 * batch_mean<SPEC>([&](std::size_t p) { return workspace.critic_loss + p * SPEC::PANEL_LANES; });
         if (networks.log_entropy_coefficient.value) {
@@ -436,7 +475,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             batch_mean<SPEC>([&](std::size_t p) { return workspace.actor_loss + p * SPEC::PANEL_LANES; });
         update_actor(context, position.is_last);
         timer.end(Phase::UPDATE_ACTOR);
-        return losses;
+        return true;
     }
 
     // low + (a + 1) / 2 (high - low), from [-1, 1] to the environment's bounds, rounded as numpy rounds SB3's

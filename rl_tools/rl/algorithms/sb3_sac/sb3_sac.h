@@ -172,6 +172,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         alignas(panel::ALIGNMENT) T d_actions[SPEC::N_PANELS * SPEC::ACTION_DIM * SPEC::PANEL_LANES];
         alignas(panel::ALIGNMENT) T critic_loss[SPEC::N_PANELS * SPEC::PANEL_LANES];
         alignas(panel::ALIGNMENT) T actor_loss[SPEC::N_PANELS * SPEC::PANEL_LANES];
+        bool is_finite[SPEC::N_PANELS];  // of each panel: its batch, its actions and its targets
         TransposedInputs<ACTOR> actor_transposed_inputs;
         TransposedInputs<CRITIC> critics_transposed_inputs[SPEC::N_CRITICS];
         TransposedWeights<ACTOR> actor_transposed_weights;

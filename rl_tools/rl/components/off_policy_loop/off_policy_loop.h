@@ -6,7 +6,8 @@
 // An ALGORITHM has the types T, OBSERVATION, HyperParameters, Losses (with `+=` and division by a number) and Acting,
 // the constants OBSERVATION_DIM, ACTION_DIM, LATENT_DIM and HAS_NOISE_MATRIX (of its policy), and the operations
 //     refresh_transposed_weights(algorithm)                     before the first of several steps
-//     step(algorithm, hyper_parameters, replay_buffer, engine, position)  one gradient step; returns its Losses
+//     step(algorithm, hyper_parameters, replay_buffer, engine, position, losses)  one gradient step; returns whether it
+//                                                               was taken: not with numbers that are not finite
 //     set_learning_rate(hyper_parameters, learning_rate)
 //     act(algorithm, acting, observations, n, noise, scaled_actions, actions)  returns whether all actions are finite
 //     acting(algorithm)                                         the loop's memory for `act`
@@ -62,7 +63,7 @@ namespace rl_tools::rl::components::off_policy_loop {
         std::int64_t length;
     };
 
-    enum class Status : std::int64_t { DONE, ACTION_NOT_FINITE, STEP_NOT_FINITE, ENVIRONMENT_THREW };
+    enum class Status : std::int64_t { DONE, ACTION_NOT_FINITE, STEP_NOT_FINITE, ENVIRONMENT_THREW, UPDATE_NOT_FINITE };
 
     template <typename OBSERVATION, typename T>
     struct Request {

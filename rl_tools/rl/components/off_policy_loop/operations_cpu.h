@@ -129,11 +129,12 @@ namespace rl_tools::rl::components::off_policy_loop {
         }
     }
 
-    // The gradient steps after a rollout, as one call of SB3's `train`; leaves their mean losses.
+    // The gradient steps after a rollout, as one call of SB3's `train`; leaves their mean losses. Returns whether all
+    // were taken.
     template <typename ALGORITHM>
-    void train(Context<ALGORITHM>& context, std::int64_t n_steps, double learning_rate) {
+    bool train(Context<ALGORITHM>& context, std::int64_t n_steps, double learning_rate) {
         if (n_steps == 0) {
-            return;
+            return true;
         }
         auto& result = context.result;
         if (!context.has_transposed_weights) {
@@ -141,14 +142,23 @@ namespace rl_tools::rl::components::off_policy_loop {
             context.has_transposed_weights = true;
         }
         set_learning_rate(context.hyper_parameters, learning_rate);
-        typename ALGORITHM::Losses sum{};
-        for (std::int64_t i = 0; i < n_steps; i++) {
-            const random::philox::Engine engine = {context.request.key, result.progress.n_sampled_batches++};
-            sum += step(context.algorithm, context.hyper_parameters, context.replay_buffer, engine, {i, false});
+        typename ALGORITHM::Losses sum{}, losses;
+        std::int64_t n_taken = 0;
+        for (; n_taken < n_steps; n_taken++) {
+            const random::philox::Engine engine = {context.request.key, result.progress.n_sampled_batches};
+            if (!step(context.algorithm, context.hyper_parameters, context.replay_buffer, engine, {n_taken, false},
+                      losses)) {
+                break;
+            }
+            sum += losses;
+            result.progress.n_sampled_batches++;
         }
-        result.losses = sum / static_cast<double>(n_steps);
-        result.n_updates += n_steps;
-        result.learning_rate = learning_rate;
+        if (n_taken > 0) {
+            result.losses = sum / static_cast<double>(n_taken);
+            result.n_updates += n_taken;
+            result.learning_rate = learning_rate;
+        }
+        return n_taken == n_steps;
     }
 
     // Runs until `request.schedule` says that it returns, or a value is not finite.
@@ -196,7 +206,10 @@ namespace rl_tools::rl::components::off_policy_loop {
                 const std::int64_t n_updates = schedule.gradient_steps >= 0
                                                    ? schedule.gradient_steps
                                                    : progress.n_collected_steps * static_cast<std::int64_t>(n);
-                train(context, n_updates, schedule.learning_rates[result.n_steps - 1]);
+                if (!train(context, n_updates, schedule.learning_rates[result.n_steps - 1])) {
+                    result.status = Status::UPDATE_NOT_FINITE;
+                    return;
+                }
                 progress.n_collected_steps = progress.n_collected_episodes = 0;
                 sample_exploration_matrices(context);
                 if (std::chrono::steady_clock::now() >= end) {

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <cmath>
-
 #include <rl_tools/random/philox/operations_generic.h>
 #include <rl_tools/rl/components/sb3_replay_buffer/sb3_replay_buffer.h>
 
@@ -26,6 +24,12 @@ namespace rl_tools::rl::components::sb3_replay_buffer {
         return index.row * static_cast<std::size_t>(buffer.n_environments) + index.environment;
     }
 
+    // numpy's `clip(value, -bound, bound)`, which leaves NaN.
+    inline double clip(double value, double bound) {
+        const double raised = value < -bound ? -bound : value;
+        return raised > bound ? bound : raised;
+    }
+
     // Element `i` of an observation as the networks see it. In float32, as SB3's `preprocess_obs` casts; normalised in
     // float64 before, as VecNormalize does.
     template <std::size_t DIVISOR, typename OBSERVATION>
@@ -35,8 +39,7 @@ namespace rl_tools::rl::components::sb3_replay_buffer {
         }
         const double normalised =
             (static_cast<double>(value) - buffer.observation_mean[i]) / buffer.observation_standard_deviation[i];
-        return static_cast<float>(std::fmin(std::fmax(normalised, -buffer.observation_clip), buffer.observation_clip)) /
-               static_cast<float>(DIVISOR);
+        return static_cast<float>(clip(normalised, buffer.observation_clip)) / static_cast<float>(DIVISOR);
     }
 
     template <typename OBSERVATION>
@@ -46,7 +49,7 @@ namespace rl_tools::rl::components::sb3_replay_buffer {
             return value;
         }
         const double normalised = static_cast<double>(value) / buffer.reward_standard_deviation;
-        return static_cast<float>(std::fmin(std::fmax(normalised, -buffer.reward_clip), buffer.reward_clip));
+        return static_cast<float>(clip(normalised, buffer.reward_clip));
     }
 
     // Adds up the rewards of the next `n_steps` transitions or of those until the episode ends, and moves `index` to

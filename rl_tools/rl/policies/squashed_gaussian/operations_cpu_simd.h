@@ -34,19 +34,31 @@ namespace rl_tools::rl::policies::squashed_gaussian {
         }
     }
 
-    template <typename DEVICE, typename T>
-    T clip_log_std(const DEVICE& device, T log_std) {
-        return math::clamp(device.math, log_std, LOG_STD_MIN<T>, LOG_STD_MAX<T>);
-    }
+    // The bounds of log_std in the networks' type.
+    template <typename T>
+    struct LogStdBounds {
+        T min, max;
+
+        explicit LogStdBounds(const Parameters<T>& parameters)
+            : min(static_cast<T>(parameters.log_std_min)), max(static_cast<T>(parameters.log_std_max)) {}
+
+        // As torch's `clamp`: the upper bound wins.
+        T clip(T log_std) const {
+            const T raised = log_std < min ? min : log_std;
+            return raised > max ? max : raised;
+        }
+        bool has_clipped(T log_std) const { return log_std < min || log_std > max; }
+    };
 
     // a = tanh(u), u = mean + sigma epsilon, sigma = exp(clip(log_std))
     // log pi = sum over actions of -(u - mean)^2 / (2 sigma^2) - log(sigma) - log(2 pi) / 2 - log(1 - a^2 + 1e-6)
     //
     // a, epsilon [ACTION_DIM][PANEL_LANES]; log pi [PANEL_LANES]; `output` is mean, then log_std, of the same shape.
     template <typename DEVICE, typename SPEC>
-    void sample_action(DEVICE& device, const Parameters<typename SPEC::T>&, const StepNoise<SPEC>&,
+    void sample_action(DEVICE&, const Parameters<typename SPEC::T>& parameters, const StepNoise<SPEC>&,
                        const typename SPEC::T*, const typename SPEC::T* output, Panel<SPEC>& panel, Scratch<SPEC>&) {
         using T = typename SPEC::T;
+        const LogStdBounds<T> bounds(parameters);
         constexpr std::size_t LANES = SPEC::PANEL_LANES, N = SPEC::ACTION_DIM * LANES;
         for (std::size_t lane = 0; lane < LANES; lane++) {
             panel.log_probability[lane] = 0;
@@ -54,7 +66,7 @@ namespace rl_tools::rl::policies::squashed_gaussian {
         for (std::size_t row = 0; row < N; row += LANES) {
             for (std::size_t lane = 0; lane < LANES; lane++) {
                 const std::size_t i = row + lane;
-                const T log_std = clip_log_std(device, output[N + i]);
+                const T log_std = bounds.clip(output[N + i]);
                 const T sigma = utils::simd::math::exp(log_std);
                 const T u = output[i] + sigma * panel.noise[i];
                 const T deviation = u - output[i];
@@ -86,12 +98,13 @@ namespace rl_tools::rl::policies::squashed_gaussian {
     // `d_action` [ACTION_DIM][PANEL_LANES] is the gradient of mean(-Q); `d_output` has the shape of `output`. Lanes
     // from `n_samples` on become 0.
     template <typename SPEC, std::size_t N_PANELS>
-    void sample_action_gradient(typename SPEC::T d_log_probability, const Parameters<typename SPEC::T>&,
+    void sample_action_gradient(typename SPEC::T d_log_probability, const Parameters<typename SPEC::T>& parameters,
                                 const typename SPEC::T* output, const Panel<SPEC>& panel,
                                 const typename SPEC::T* d_action, std::size_t n_samples, std::size_t,
                                 typename SPEC::T* d_output, Gradients<SPEC, N_PANELS>&) {
         using T = typename SPEC::T;
         constexpr std::size_t LANES = SPEC::PANEL_LANES, N = SPEC::ACTION_DIM * LANES;
+        const LogStdBounds<T> bounds(parameters);
         for (std::size_t i = 0; i < N; i++) {
             const T action = panel.action[i], sigma = panel.standard_deviation[i];
             const T one_minus_square = T(1) - action * action;
@@ -101,7 +114,7 @@ namespace rl_tools::rl::policies::squashed_gaussian {
             const T d_log_std = d_u * sigma * panel.noise[i] + d_log_probability * (z * (z - panel.noise[i]) - T(1));
             const T log_std = output[N + i];
             const bool is_padding = i % LANES >= n_samples;
-            const bool is_clipped = log_std < LOG_STD_MIN<T> || log_std > LOG_STD_MAX<T>;
+            const bool is_clipped = bounds.has_clipped(log_std);
             d_output[i] = is_padding ? T(0) : d_u;
             d_output[N + i] = is_padding || is_clipped ? T(0) : d_log_std;
         }
@@ -125,7 +138,7 @@ namespace rl_tools::rl::policies::squashed_gaussian {
     // Adds sigma epsilon to `target` [ACTION_DIM] for observation `i`; `log_std` [ACTION_DIM] is the actor's second
     // head.
     template <typename DEVICE, typename SPEC>
-    void exploration_noise(DEVICE& device, SquashedGaussian<SPEC>, const Parameters<typename SPEC::T>&,
+    void exploration_noise(DEVICE& device, SquashedGaussian<SPEC>, const Parameters<typename SPEC::T>& parameters,
                            const ActionNoise<typename SPEC::T>& noise, std::size_t i, const typename SPEC::T*,
                            const typename SPEC::T* log_std, typename SPEC::T* target) {
         using T = typename SPEC::T;
@@ -141,8 +154,9 @@ namespace rl_tools::rl::policies::squashed_gaussian {
                 target[j] = static_cast<T>(noise.normal[i * ACTION_DIM + j]);
             }
         }
+        const LogStdBounds<T> bounds(parameters);
         for (std::size_t j = 0; j < ACTION_DIM; j++) {
-            target[j] *= math::exp(device.math, clip_log_std(device, log_std[j]));
+            target[j] *= math::exp(device.math, bounds.clip(log_std[j]));
         }
     }
 }

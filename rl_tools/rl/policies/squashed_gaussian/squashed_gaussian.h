@@ -6,15 +6,12 @@
 
 namespace rl_tools::rl::policies {
     namespace squashed_gaussian {
-        // stable_baselines3/sac/policies.py
-        template <typename T>
-        inline constexpr T LOG_STD_MIN = -20;
-        template <typename T>
-        inline constexpr T LOG_STD_MAX = 2;
-
         // The actor's layers are all that is learned, and each sample has noise of its own.
         template <typename T>
-        struct Parameters {};
+        struct Parameters {
+            double log_std_min;  // LOG_STD_MIN and LOG_STD_MAX of stable_baselines3/sac/policies.py
+            double log_std_max;
+        };
         template <typename SPEC>
         struct StepNoise {};
         template <typename SPEC, std::size_t N_PANELS>
