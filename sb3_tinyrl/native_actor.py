@@ -94,6 +94,8 @@ class NativeActor(Base):
             else:
                 assert self._last_obs is not None
                 require_finite(self._last_obs, "observation after reset", self.num_timesteps)
+        if self.verbose >= 1:
+            print(f"TinySAC {self.kernel_status()}")
         return prepared
 
     def _bound(self, batch_size: int) -> Bound | None:

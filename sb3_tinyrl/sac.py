@@ -172,6 +172,8 @@ class TinySAC(NativeOffPolicy, SAC):
             return
         try:
             contract.require_training(self)
+            if self.verbose >= 1:
+                print(f'On the CPU, where the kernel trains this model; pass device="{on_gpu.type}" for the GPU')
         except UnsupportedByKernelError:
             # No kernel will serve this model: it belongs where SB3 would have put it.
             self.device, self.replay_buffer = on_gpu, None

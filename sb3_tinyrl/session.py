@@ -67,11 +67,6 @@ class KernelSession:
         """What trains now, if a kernel does."""
         return self._bound
 
-    @property
-    def is_building(self) -> bool:
-        """Whether a kernel is being compiled or looked up."""
-        return self._build is not None and self._bound is None and not self._build.is_done_within(0)
-
     @contextmanager
     def learning(self) -> Iterator[None]:
         """Within this context the session is told when code of the user's may have run, by :meth:`distrust`."""
@@ -124,12 +119,9 @@ class KernelSession:
             kernel = Kernel(spec, self._build.result(), n_threads, blas)
         replay = memory.replay(model, spec)
         memory.bind(model, kernel)
-        self._bound, self._actor = (
-            Bound(kernel, replay, Watch(model)),
-            BoundActor(kernel, Watch(model, acting_only=True)),
-        )
+        self._bound = Bound(kernel, replay, Watch(model))
+        self._actor = BoundActor(kernel, Watch(model, acting_only=True))
         self._is_fresh, self._n_looks = self._is_learning, 0
-        self.reason = None
         return self._bound
 
     def for_acting(self, model: SAC) -> Bound | None:

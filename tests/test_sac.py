@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch as th
 from cases import SUPPORTED, UNSUPPORTED
 from gymnasium import spaces
 from models import At, Scripted, assert_trained, differences, make, scripted, state
@@ -539,3 +540,46 @@ def test_losses_logged_are_means_over_the_gradient_steps_of_one_call() -> None:
         assert means[name] == pytest.approx(np.mean([row[name] for row in rows]), rel=1e-9)
     assert means["train/n_updates"] == 40
     assert not differences(state(model), state(reference))
+
+
+# --- what a user is told ---
+
+
+def test_a_line_says_what_trains(capsys: pytest.CaptureFixture[str]) -> None:
+    make(verbose=1).learn(1)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("TinySAC trains in a kernel (")]
+    assert len(lines) == 1
+    make(kernel="torch", verbose=1).learn(1)
+    assert "TinySAC trains through Stable-Baselines3's PyTorch update: kernel=" in capsys.readouterr().out
+    make(verbose=0).learn(1)
+    assert "TinySAC" not in capsys.readouterr().out
+
+
+def test_the_status_says_what_trains_and_why() -> None:
+    model = make(kernel="auto")
+    assert model.kernel_status().native
+    model.learn(30)
+    assert str(model.kernel_status()).startswith("trains in a kernel (simd, ")
+    assert str(model.kernel_status()).endswith("batches in place")
+    model.critic.optimizer = th.optim.SGD(model.critic.parameters(), lr=1e-3)
+    status = model.kernel_status()
+    assert not status.native
+    assert "SGD" in str(status)
+    assert "\n" not in str(status)
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_a_machine_with_a_gpu_trains_on_the_cpu_where_the_kernel_serves(
+    device: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is none here: what asks for it fails, as this PyTorch is built without CUDA."""
+    monkeypatch.setattr(th.cuda, "is_available", lambda: True)
+    if device == "auto":
+        model = make(device=device, verbose=1)
+        assert model.device.type == "cpu"
+        assert {parameter.device.type for parameter in model.policy.parameters()} == {"cpu"}
+        assert 'pass device="cuda" for the GPU' in capsys.readouterr().out
+        model.learn(25)
+    for arguments in ({"kernel": "torch"}, {"policy_kwargs": {"activation_fn": th.nn.Mish}}):
+        with pytest.raises((AssertionError, RuntimeError), match=r"CUDA|cuda|NVIDIA"):
+            make(device=device, **{"kernel": "auto", **arguments})
