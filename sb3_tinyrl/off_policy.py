@@ -6,6 +6,7 @@ An algorithm adds what is its own: the spec of its kernel, its hyperparameters, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq, Trai
 from stable_baselines3.common.utils import should_collect_more_steps
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_tinyrl import memory
 from sb3_tinyrl._native.errors import NativeEnvironmentError, UnsupportedByKernelError
+from sb3_tinyrl.batches import CopiedBatches, raise_not_finite
 from sb3_tinyrl.callback_schedule import idle_steps, is_known_schedule
 from sb3_tinyrl.fused_collection import FusedCollection
 from sb3_tinyrl.observations import require_finite
@@ -169,10 +170,13 @@ class NativeOffPolicy(FusedCollection):
                 n_steps = min(bound.replay.n_steps, n_left)
                 losses.append(self._train_natively(bound, gradient_steps - n_left, n_steps))
                 n_left -= n_steps
-        except UnsupportedByKernelError as error:  # of a batch that came from Python
+        except UnsupportedByKernelError as error:  # of a batch, or of the statistics that normalise it
             self._session.refuse(self, error)
             self._fall_back(error)
-            super().train(n_left, batch_size)
+            assert self.replay_buffer is not None
+            replay = bound.replay
+            with replay.handed_back(self.replay_buffer) if isinstance(replay, CopiedBatches) else nullcontext():
+                super().train(n_left, batch_size)
             return
         if losses:
             self._record_losses(losses[0] if len(losses) == 1 else np.concatenate(losses))
@@ -192,7 +196,7 @@ class NativeOffPolicy(FusedCollection):
         losses = bound.kernel.train(hyper_parameters, batches, self._kernel_key, counter, first_step, n_steps)
         if len(losses) < n_steps:
             self._n_sampled_batches, self._n_updates = counter + len(losses), n_updates + len(losses)
-            memory.raise_not_finite(self, bound.replay)
+            raise_not_finite(self, bound.replay)
         return losses
 
 

@@ -17,7 +17,7 @@ from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.sac.policies import SACPolicy
 
-from sb3_tinyrl import contract, saving
+from sb3_tinyrl import contract, saving, sb3_names
 from sb3_tinyrl._native.abi import blas
 from sb3_tinyrl._native.abi.blas import Blas
 from sb3_tinyrl._native.abi.structs import AdamHyperParameters, HyperParameters
@@ -27,6 +27,8 @@ from sb3_tinyrl.contract import training
 from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
 from sb3_tinyrl.off_policy import NativeOffPolicy
 from sb3_tinyrl.session import KernelSession
+
+sb3_names.require()
 
 KernelChoice = Literal["auto", "native", "torch"]
 Backend = Literal["simd", "blas", "mkl", "openblas", "accelerate"]

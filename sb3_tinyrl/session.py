@@ -11,15 +11,16 @@ from dataclasses import dataclass
 
 from stable_baselines3 import SAC
 
-from sb3_tinyrl import contract, memory
+from sb3_tinyrl import batches, contract, memory
 from sb3_tinyrl._native.abi.blas import Blas
 from sb3_tinyrl._native.abi.kernel import Kernel
 from sb3_tinyrl._native.abi.specs import KernelSpec
 from sb3_tinyrl._native.errors import KernelError, UnsupportedByKernelError, UntrustedCacheError
 from sb3_tinyrl._native.jit.build import find
 from sb3_tinyrl._native.jit.jobs import BackgroundBuild
+from sb3_tinyrl.batches import CopiedBatches, Replay
 from sb3_tinyrl.capabilities import actor_spec, kernel_spec
-from sb3_tinyrl.memory import Replay, Watch
+from sb3_tinyrl.memory import Watch
 
 _LOOKS_UNTIL_THOROUGH = 64
 
@@ -114,7 +115,7 @@ class KernelSession:
         if bound is not None and bound.kernel.serves(batch_size, n_threads, blas) and self._is_current(bound, model):
             return bound
         # Dropped first: a binding that fails must leave none behind that writes to memory given up.
-        self._bound = self._actor = None
+        self._bound = None
         spec = self._spec(model, batch_size, blas)
         if bound is not None and bound.kernel.spec == spec and bound.kernel.serves(batch_size, n_threads, blas):
             kernel = bound.kernel
@@ -122,9 +123,12 @@ class KernelSession:
             self._start_build(spec)
             assert self._build is not None
             kernel = Kernel(spec, self._build.result(), n_threads, blas)
-        replay = memory.replay(model, spec)
+        replay = batches.replay(model, spec)
         memory.bind(model, kernel)
-        self._bound = Bound(kernel, replay, Watch(model))
+        self._bound, self._actor = (
+            Bound(kernel, replay, Watch(model)),
+            BoundActor(kernel, Watch(model, acting_only=True)),
+        )
         self._is_fresh, self._n_looks = self._is_learning, 0
         self.reason = None
         return self._bound
@@ -146,19 +150,16 @@ class KernelSession:
         if actor is not None and actor.kernel.is_of_this_process and actor.watch.holds_thoroughly():
             return actor.kernel
         self._actor = None
-        kernel = self._bound.kernel if self._bound is not None else None
-        if kernel is None or not kernel.is_of_this_process:
-            kernel = actor.kernel if actor is not None and actor.kernel.is_of_this_process else None
+        if self._bound is not None:
+            return None  # what trains is bound to other memory than the model's: the next update sees to it
+        kernel = actor.kernel if actor is not None and actor.kernel.is_of_this_process else None
         try:
             contract.require_acting(model)
             if kernel is None:
                 kernel = self._found_kernel(model)
             if kernel is None or not _acts_for(kernel.spec, model):
                 return None
-            if self._bound is None:
-                memory.bind_actor(model, kernel)
-            elif not self._bound.watch.holds_thoroughly():
-                return None  # what trains is bound to other memory than the model's: the next update sees to it
+            memory.bind_actor(model, kernel)
             self._actor = BoundActor(kernel, Watch(model, acting_only=True))
         except UntrustedCacheError:
             raise
@@ -174,14 +175,18 @@ class KernelSession:
         self._spec(model, model.batch_size, blas)
 
     def refuse(self, model: SAC, error: UnsupportedByKernelError) -> None:
-        """Note that the model's replay buffer returned a batch that no kernel takes."""
+        """Note that a batch, or the statistics that would normalise it, are none that the kernel takes."""
+        if self._bound is not None and isinstance(self._bound.replay, CopiedBatches):
+            self._refused = model.replay_buffer, error
         self._bound = None
-        self._refused = model.replay_buffer, error
 
     def _spec(self, model: SAC, batch_size: int, blas: Blas | None) -> KernelSpec:
         if self._refused is not None and self._refused[0] is model.replay_buffer:
             raise self._refused[1]
-        return kernel_spec(model, batch_size, blas is not None)
+        try:
+            return kernel_spec(model, batch_size, blas is not None)
+        except (TypeError, ValueError) as error:  # of a size that no kernel has
+            raise UnsupportedByKernelError(f"no kernel has these sizes: {error}", "choose others") from error
 
     def _is_current(self, bound: Bound, model: SAC) -> bool:
         if self._is_fresh:
@@ -192,6 +197,8 @@ class KernelSession:
             self._n_looks = 0
         is_current = bound.watch.holds_thoroughly() if is_thorough else bound.watch.holds()
         self._is_fresh = is_current and self._is_learning
+        if not is_current:
+            self.distrust()  # a quick look may not see what a thorough one has seen
         return is_current
 
     def _start_build(self, spec: KernelSpec) -> None:
@@ -202,7 +209,7 @@ class KernelSession:
         if not self._may_find_kernel or self._build is not None:
             return None
         self._may_find_kernel = False
-        spec = kernel_spec(model, model.batch_size)
+        spec = self._spec(model, model.batch_size, None)
         library = find(spec)
         return Kernel(spec, library, n_threads=1) if library else None
 

@@ -24,7 +24,8 @@ class KernelStatus:
 
     def __str__(self) -> str:
         if not self.native:
-            return f"trains through Stable-Baselines3's PyTorch update: {self.reason}"
+            reason = " ".join((self.reason or "").split())
+            return f"trains through Stable-Baselines3's PyTorch update: {reason}"
         if self.batches is None:
             return f"trains in a kernel ({self.backend}), which is loaded or compiled when learn starts"
         threads = "1 thread" if self.n_threads == 1 else f"up to {self.n_threads} threads"

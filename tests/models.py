@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -92,7 +93,9 @@ def scripted(n_envs: int = 1, subprocesses: bool = False, **arguments: Any) -> V
         return lambda: Scripted(turned, **arguments)
 
     environments = [environment(i) for i in range(n_envs)]
-    return SubprocVecEnv(environments, start_method="fork") if subprocesses else DummyVecEnv(environments)
+    # The quickest way, where there is one.
+    start_method = "fork" if hasattr(os, "fork") else "spawn"
+    return SubprocVecEnv(environments, start_method=start_method) if subprocesses else DummyVecEnv(environments)
 
 
 def kernel_of(model: TinySAC) -> Kernel:

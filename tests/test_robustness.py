@@ -296,6 +296,7 @@ def goes_on(model: TinySAC) -> dict[str, np.ndarray]:
     return as_arrays(state(model.learn(40, reset_num_timesteps=False)))
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("n_steps", [0, 5, 60])
@@ -340,6 +341,7 @@ def test_a_model_that_is_gone_leaves_no_threads() -> None:
     assert n_threads_of_this_process() == before
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_child_forked_from_within_learn_ends_where_its_parent_does(tmp_path: Path) -> None:
     """And where this process does. With torch's and the kernel's own numbers of threads, as in a user's script."""
     run_python(

@@ -16,7 +16,7 @@ from models import TIMEOUT
 _EXAMPLES = Path(__file__).parents[1] / "examples"
 TRAIN, ENJOY, PUSH_TO_HUB = (str(_EXAMPLES / f"zoo_{name}.py") for name in ("train", "enjoy", "push_to_hub"))
 
-_context = multiprocessing.get_context("forkserver")
+_context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
 _context.set_forkserver_preload(["rl_zoo3.train", "rl_zoo3.enjoy"])
 
 

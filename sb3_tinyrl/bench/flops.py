@@ -9,7 +9,7 @@ pass                                   networks               layers
 actions and their log probability      actor, at s and at s'  all
 targets                                target critics         all
 values                                 critics                all
-critic loss, dX                        critics                all but the first: nobody reads the data's gradient
+critic loss, dX                        critics                all but the first: the data's gradient is not read
 critic loss, dW                        critics                all
 values of the policy's actions         critics                all
 their gradient to the actions          critics                all; of the first, the actions' columns
@@ -18,7 +18,7 @@ actor loss, dW                         actor                  all
 =====================================  =====================  ===========================================
 
 With two critics that makes 16 times the products of the hidden layers. An implementation may do more (PyTorch also
-computes what nobody reads) or less (a critic that is not the smaller one for a sample needs no gradient to its
+computes what is not read) or less (a critic that is not the smaller one for a sample needs no gradient to its
 action): the count is the same for all, so that rates compare.
 """
 

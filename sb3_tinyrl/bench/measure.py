@@ -61,7 +61,7 @@ class Stopwatches:
 
 
 def peak_memory() -> int | None:
-    """Return the most memory in bytes that this process ever had resident, or None where nobody knows."""
+    """Return the most memory in bytes that this process ever had resident, or None where the platform does not tell."""
     if sys.platform == "linux":
         # getrusage would be simpler, but counts the parent's memory, too, from before this program was started.
         with open("/proc/self/status") as status:

@@ -69,7 +69,7 @@ def run(
             when = f"round {i + 1} of {results.settings.rounds}, "
             progress(f"{when}FMA peak")
             results.peak_flops.append(peak())
-            # Nobody always comes right after the same neighbour.
+            # No peer always comes right after the same neighbour.
             first = i % len(names)
             for name in (*names[first:], *names[:first]):
                 for measurement in measurements or PEERS[name].measurements:

@@ -24,7 +24,7 @@ def main() -> None:
     # What libraries print, from C++ too, goes where errors go: the output is for results.
     results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    if hasattr(os, "sched_setaffinity"):
+    if sys.platform == "linux":
         # The one limit that every library respects.
         cpus = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cpus[: settings.threads])

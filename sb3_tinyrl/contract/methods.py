@@ -24,6 +24,7 @@ from torch.nn.modules import module as torch_module
 from torch.optim import optimizer as torch_optimizer
 
 from sb3_tinyrl._native.errors import UnsupportedByKernelError
+from sb3_tinyrl.activations import FUNCTIONS
 from sb3_tinyrl.contract.training import optimizers
 
 _require = UnsupportedByKernelError.unless
@@ -32,6 +33,7 @@ _REMOVE_HOOKS = "remove the hooks, or train with them in stable_baselines3.SAC"
 
 #: Methods that a kernel replaces when it acts, by the class that defines them.
 _ACTING_METHODS: dict[type, tuple[str, ...]] = {
+    **{function.module: ("forward",) for function in FUNCTIONS},
     nn.Module: ("__call__", "_call_impl", "_wrapped_call_impl"),
     nn.Linear: ("forward",),
     nn.Sequential: ("forward",),

@@ -10,7 +10,7 @@ import torch as th
 from stable_baselines3 import SAC
 
 from sb3_tinyrl._native.errors import UnsupportedByKernelError
-from sb3_tinyrl.storage import shared_memory
+from sb3_tinyrl.storage import shared_memory, shares_with_itself
 
 _require = UnsupportedByKernelError.unless
 
@@ -60,12 +60,17 @@ def _require_optimizer_state(name: str, optimizer: th.optim.Optimizer, parameter
         state = optimizer.state.get(parameter) or {}
         for key in state.keys() & {*MOMENTS}:
             moment, shape = state[key], () if key == "step" else tuple(parameter.shape)
+            dtype = th.float32 if key == "step" else parameter.dtype
             is_tensor = isinstance(moment, th.Tensor) and moment.layout == th.strided
             _require(
-                is_tensor and (moment.numel() == 1 if key == "step" else tuple(moment.shape) == shape),
-                f"the {name}'s {type(optimizer).__name__} holds {key} of shape "
-                f"{tuple(moment.shape) if is_tensor else moment!r} for a parameter of shape {shape}",
-                "load the state of an optimizer of networks of the same sizes",
+                is_tensor
+                and (moment.numel() == 1 if key == "step" else tuple(moment.shape) == shape)
+                and (moment.dtype, moment.device.type) == (dtype, "cpu")
+                and not shares_with_itself(moment),
+                f"the {name}'s {type(optimizer).__name__} holds "
+                + (f"{moment.dtype} of shape {tuple(moment.shape)}" if is_tensor else repr(moment))
+                + f" as {key} of a parameter of {parameter.dtype} of shape {tuple(parameter.shape)}",
+                "load the state of an optimizer of networks of the same sizes and type",
             )
             moments.append((f"{key} of the {name}'s optimizer", moment))
         _require(
@@ -129,10 +134,11 @@ def require_numbers(model: SAC) -> None:
     if learns_entropy_coefficient(model):
         assert model.log_ent_coef is not None
         _require(
-            isinstance(model.target_entropy, float) and model.log_ent_coef.numel() == 1,
-            f"target_entropy is {model.target_entropy!r} and log_ent_coef has the shape "
-            f"{tuple(model.log_ent_coef.shape)}",
-            "set target_entropy to a float and log_ent_coef to a tensor with one element",
+            isinstance(model.target_entropy, float)
+            and model.log_ent_coef.numel() == 1
+            and model.log_ent_coef.requires_grad,
+            f"target_entropy is {model.target_entropy!r} and log_ent_coef {model.log_ent_coef!r}",
+            "set target_entropy to a float and log_ent_coef to a tensor with one element that requires a gradient",
         )
     else:
         coefficient = getattr(model, "ent_coef_tensor", None)

@@ -15,11 +15,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from sb3_tinyrl._native.abi.specs import require_environment_folder
+from sb3_tinyrl._native.abi.specs import EnvironmentSpec
 from sb3_tinyrl._native.errors import KernelBuildError, KernelError, NativeEnvironmentError
 from sb3_tinyrl._native.jit.compiler import find_compiler
 from sb3_tinyrl._native.jit.compiler_output import first_error
-from sb3_tinyrl._native.jit.headers import find_headers
+from sb3_tinyrl._native.jit.headers import find_headers, require_environment_folder
 
 _SOURCE = Path("interface", "environment", "check.cpp")
 _SANITIZERS = "address,undefined,float-divide-by-zero"
@@ -55,7 +55,7 @@ def check_environment(folder: str | os.PathLike[str], n_steps: int = N_STEPS, se
     with tempfile.TemporaryDirectory(prefix="sb3_tinyrl_check_") as workspace:
         program = Path(workspace, "check")
         _compile(path, program)
-        # Leaks are not looked for: what an environment keeps until the process ends harms nobody.
+        # Leaks are not looked for: what an environment keeps until the process ends does no harm.
         options = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
         command = [str(program), str(n_steps), str(seed % 2**64)]
         finished = subprocess.run(
@@ -73,10 +73,11 @@ def check_environment(folder: str | os.PathLike[str], n_steps: int = N_STEPS, se
 
 def _compile(folder: Path, program: Path) -> None:
     compiler, headers = find_compiler(), find_headers()
+    (program.parent / "kernel_spec.h").write_text(EnvironmentSpec(folder).header(), encoding="utf-8")
     command = [
         *compiler.command,
         *_FLAGS,
-        *("-iquote", str(folder), f"-I{headers.include_root}", "-isystem", str(headers.rltools)),
+        *("-iquote", str(folder), f"-I{program.parent}", f"-I{headers.include_root}", "-isystem", str(headers.rltools)),
         str(headers.overlay / _SOURCE),
         *("-o", str(program)),
     ]

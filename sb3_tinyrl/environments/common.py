@@ -40,7 +40,7 @@ def load_renderer(renderer: str | Renderer | None, render_mode: str | None) -> R
         raise ValueError(f"render_mode={render_mode!r}, expected 'rgb_array' or None")
     if renderer is None:
         raise TypeError(
-            "render_mode='rgb_array', but nobody has told how this environment is drawn; leave render_mode out, or "
+            "render_mode='rgb_array', but this environment has no renderer; leave render_mode out, or "
             "pass a function from an observation to an image as `renderer` to register_environment"
         )
     if isinstance(renderer, str):

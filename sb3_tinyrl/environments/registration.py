@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from sb3_tinyrl._native.abi.specs import require_environment_folder
-from sb3_tinyrl.environments.checking import check_environment
+from sb3_tinyrl._native.jit.headers import require_environment_folder
 
 if TYPE_CHECKING:
     from sb3_tinyrl.environments.common import Renderer
@@ -38,7 +37,7 @@ def register_environment(
     renderer: str | Renderer | None = None,
     checked: bool = False,
 ) -> None:
-    """Give a C++ environment an id, for ``gymnasium.make``, ``gymnasium.make_vec`` and whoever calls them.
+    """Give a C++ environment an id, for ``gymnasium.make``, ``gymnasium.make_vec`` and the libraries that call them.
 
     :param env_id: such as ``"my/Pendulum-v0"``
     :param folder: has ``environment.h``, a header that declares ``ENVIRONMENT_FACTORY<T, TI>`` in RLtools' interface
@@ -54,6 +53,8 @@ def register_environment(
     """
     path = require_environment_folder(folder)
     if checked:
+        from sb3_tinyrl.environments.checking import check_environment  # slow to import, and only needed here
+
         check_environment(path)
     _register(env_id, path, max_episode_steps, renderer)
 

@@ -157,7 +157,7 @@ class NativeVecEnv(VecEnv):
 def as_native_vec_env(env: gym.Env[Any, Any]) -> NativeVecEnv | None:
     """Return a native ``VecEnv`` in place of a single environment, or ``None`` where it would not do the same.
 
-    :param env: one that nobody has stepped yet; with wrappers of ``gymnasium.make`` only
+    :param env: one that has not been stepped yet; with wrappers of ``gymnasium.make`` only
     """
     limit = -1
     wrapped = env

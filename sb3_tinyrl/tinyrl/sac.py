@@ -120,7 +120,7 @@ class State:
     def step(self) -> bool:
         """Take a step in each environment and, after the warm-up, a gradient step.
 
-        In C++ environments steps are taken late and many at once, which nobody can tell: whatever asks for their
+        In C++ environments steps are taken late and many at once, which the caller can't tell: whatever asks for their
         results waits for them.
 
         :return: whether ``STEP_LIMIT`` had been reached before; no step is taken then

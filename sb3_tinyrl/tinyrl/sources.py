@@ -27,7 +27,7 @@ class EnvironmentSource(Protocol):
     """Makes environments of one kind."""
 
     steps_at_once: int
-    """Steps that may be taken late and together, as nobody can see an environment between them."""
+    """Steps that may be deferred and run together; reading any result runs them first."""
 
     def make(self, n: int, step_limit: int | None) -> VecEnv:
         """Make ``n`` environments.

@@ -386,7 +386,7 @@ def list_and_attribute_of_a_critic_differ(case: Case) -> None:
     case.model.critic.q_networks[0] = tall(WIDTH)
 
 
-@mutator
+@mutator(moments=(BEFORE, BETWEEN))  # during a run the network in the list would keep what its noise has made
 def attribute_of_a_critic_replaced(case: Case) -> None:
     case.model.critic.qf0 = tall(WIDTH)
 

@@ -68,13 +68,12 @@ def test_reported_of_a_kernel_that_must_serve(judge: IsolatedJudge, name: str, l
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kernel", ["native", "auto"])
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize(
     ("name", "moment"), [(name, moment) for name, mutator in MUTATORS.items() for moment in mutator.moments]
 )
-def test_noticed_at_any_moment(judge: IsolatedJudge, name: str, moment: str, loop: str, kernel: str) -> None:
-    require_no_objection(judge, Example(((moment, name),), loop, kernel, MUTATORS[name].base))
+def test_noticed_at_any_moment(judge: IsolatedJudge, name: str, moment: str, loop: str) -> None:
+    require_no_objection(judge, Example(((moment, name),), loop, base=MUTATORS[name].base))
 
 
 @pytest.mark.parametrize("loop", LOOPS)

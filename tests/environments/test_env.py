@@ -1,6 +1,7 @@
 """One environment in Gymnasium, and in what is built on it."""
 
 import copy
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -205,7 +206,7 @@ def test_subprocesses_give_the_same_numbers():
         n_envs=2,
         seed=0,
         vec_env_cls=SubprocVecEnv,
-        vec_env_kwargs={"start_method": "fork"},
+        vec_env_kwargs={"start_method": "fork" if hasattr(os, "fork") else "spawn"},
     )
     here = make_vec_env("sb3_tinyrl:rl_tools/Pendulum-v0", n_envs=2, seed=0)
     try:

@@ -268,10 +268,10 @@ namespace {
             // The features, by way of the variance alone: the heads' part is the network's backward pass.
             const auto latent_line = latent_gradient(*noise, latent, 0, *gradients);
             for (std::size_t k = 0; k < LATENT_DIM; k++) {
-                for (std::size_t lane = 0; lane < LANES; lane += rl_tools::panel::SIZE<T>) {
-                    alignas(64) T line[rl_tools::panel::SIZE<T>];
+                for (std::size_t lane = 0; lane < LANES; lane += rl_tools::panel::LINE_LANES<T>) {
+                    alignas(64) T line[rl_tools::panel::LINE_LANES<T>];
                     rl_tools::panel::store_line(line, latent_line(k, lane));
-                    for (std::size_t i = 0; i < rl_tools::panel::SIZE<T>; i++) {
+                    for (std::size_t i = 0; i < rl_tools::panel::LINE_LANES<T>; i++) {
                         T expected = 0;
                         T& x = model.latent[k * LANES + lane + i];
                         for (std::size_t j = 0; j < ACTION_DIM; j++) {

@@ -17,10 +17,11 @@ STEP_LIMIT, SEED = 100, 3  # as in rollout.cpp
 
 @pytest.mark.parametrize("name", ["pendulum", "car_track", "l2f"])
 def test_the_same_bits_in_another_program(name, tmp_path):
-    headers = find_headers()
+    compiler, headers = find_compiler(), find_headers()
     command = [
-        *find_compiler().command,
+        *compiler.command,
         *(flag for flag in compile_flags() if flag not in ("-shared", "-fPIC")),
+        *compiler.processor_flags(),
         *("-iquote", str(ZOO / name), f"-I{headers.include_root}", "-isystem", str(headers.rltools)),
         *(str(SOURCE), "-o", str(tmp_path / "rollout")),
     ]

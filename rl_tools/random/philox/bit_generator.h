@@ -1,5 +1,5 @@
 #pragma once
-// Philox's blocks word after word, for whoever draws a number of them that is not known before: a
+// Philox's blocks word after word, for callers that draw an unknown number of them: a
 // UniformRandomBitGenerator of the standard library, so an engine of RLtools' distributions on the CPU.
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 #pragma once
-// What we call of a BLAS. Nothing is linked: whoever has loaded the library hands over the addresses of its functions,
-// which must compute in the calling thread and may be called from several at once.
+// What we call of a BLAS. Nothing is linked: the caller, who has loaded the library, hands over the addresses of its
+// functions, which must compute in the calling thread and may be called from several at once.
 
 #include <cstddef>
 #include <type_traits>

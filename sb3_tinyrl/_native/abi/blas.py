@@ -28,7 +28,10 @@ _ACCELERATE = "/System/Library/Frameworks/Accelerate.framework/Accelerate"
 _MKL_LAYERS = ("libmkl_intel_lp64.so", "libmkl_sequential.so", "libmkl_core.so")
 _OPENBLAS = ("libscipy_openblas.so", "libscipy_openblas.dylib", "libscipy_openblas.dll")
 # Its own symbols before those of the process, and none of them for others (the latter is ctypes' default).
-_PRIVATE = os.RTLD_NOW | os.RTLD_LOCAL | getattr(os, "RTLD_DEEPBIND", 0) if os.name == "posix" else 0
+if sys.platform == "win32":  # where libraries keep their symbols apart in any case
+    _PRIVATE = 0
+else:
+    _PRIVATE = os.RTLD_NOW | os.RTLD_LOCAL | getattr(os, "RTLD_DEEPBIND", 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,8 +184,8 @@ def load(name: str | None = None) -> Blas:
         blas.functions()
     except (OSError, AttributeError) as error:
         raise BlasError(
-            f"{library.label} is installed, but can't be loaded: {error}. Install it anew, or choose another backend, "
-            'such as backend="simd".'
+            f"{library.label} can't be loaded: {error}. It needs {library.wanted}; {library.remedy} "
+            '(anew, if it is there), or choose another backend, such as backend="simd".'
         ) from error
     return blas
 

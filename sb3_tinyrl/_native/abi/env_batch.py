@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sb3_tinyrl._native.abi.libraries import Signatures, load_library
-from sb3_tinyrl._native.abi.specs import EnvironmentSpec, require_environment_folder
+from sb3_tinyrl._native.abi.specs import EnvironmentSpec
 from sb3_tinyrl._native.abi.structs import CompiledEnvironments, EnvironmentMetadata, StepResults
 from sb3_tinyrl._native.errors import EpisodeEndedError, KernelError, NativeEnvironmentError
-from sb3_tinyrl._native.jit.headers import digest, source_files
+from sb3_tinyrl._native.jit.headers import digest, require_environment_folder, source_files
 from sb3_tinyrl._native.jit.jobs import build_in_foreground
 
 _SEED_BITS = 64

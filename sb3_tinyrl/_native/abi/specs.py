@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -187,22 +186,6 @@ namespace rl_tools::kernel_spec {{
     constexpr auto& MODEL = ::{self.model};
 }}
 {assertions(structs.CHECKPOINT)}"""
-
-
-def require_environment_folder(folder: str | os.PathLike[str]) -> Path:
-    """Return the absolute path of a folder with an environment.
-
-    :raises FileNotFoundError: when there is no such folder, or no ``environment.h`` in it
-    """
-    path = Path(folder).expanduser().absolute()
-    if not path.is_dir():
-        raise FileNotFoundError(f"there is no folder {path}, expected one with a C++ environment in environment.h")
-    if not (path / "environment.h").is_file():
-        headers = ", ".join(sorted(file.name for file in path.glob("*.h"))) or "no header at all"
-        raise FileNotFoundError(
-            f"the folder {path} has no environment.h (it has {headers}); add that header and include the others in it"
-        )
-    return path
 
 
 def _require_size(name: str, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from numbers import Integral
 
 MAX_THREADS = 16
@@ -14,9 +15,9 @@ _CALLS_UNTIL_NEXT_TRIAL = 500
 
 def available_threads() -> int:
     """As many threads as the process may use, at most :data:`MAX_THREADS`."""
-    try:
+    if sys.platform == "linux":
         available = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this platform
+    else:  # a process may use all processors
         available = os.cpu_count() or 1
     return min(available, MAX_THREADS)
 

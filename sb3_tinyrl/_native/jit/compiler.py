@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,6 +31,23 @@ Three ways out:
        Windows:        winget install BrechtSanders.WinLibs.POSIX.UCRT
   2. pip install "sb3-tinyrl[compiler]", which brings one as a Python package (ziglang)
   3. pass kernel="torch" to train through Stable-Baselines3's own update, without a compiler"""
+
+_MICROSOFTS = """\
+can't compile the kernel: it lacks the vector types of GCC and Clang, and takes other arguments. Expected clang++ or \
+zig: winget install LLVM.LLVM, or pip install "sb3-tinyrl[compiler]"; then set CXX to clang++, or unset it"""
+
+#: Arguments with which a command chooses the processor itself.
+_CHOOSES_PROCESSOR = ("-march", "-mcpu", "-target", "--target")
+
+#: Macros that compilers define for the instructions they may use, the fastest first.
+_INSTRUCTION_SETS = {
+    "__AVX512F__": "AVX-512",
+    "__AVX2__": "AVX2",
+    "__AVX__": "AVX",
+    "__SSE2__": "SSE2",
+    "__ARM_FEATURE_SVE": "SVE",
+    "__ARM_NEON": "NEON",
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +80,7 @@ class Compiler:
         return [
             *self.command,
             *compile_flags(),
+            *self.processor_flags(),
             *(part for folder in quote_includes for part in ("-iquote", str(folder))),
             *(f"-I{folder}" for folder in includes),
             *(part for folder in system_includes for part in ("-isystem", str(folder))),
@@ -70,6 +89,24 @@ class Compiler:
             "-o",
             str(output),
         ]
+
+    def processor_flags(self) -> list[str]:
+        """Return the flags that make code for this very CPU; none where the command chooses one itself."""
+        if any(part.startswith(_CHOOSES_PROCESSOR) for part in self.command):
+            return []
+        if not _is_arm():
+            return ["-march=native"]
+        # There, -march=native leaves the tuning out, and some versions of Clang know only one of the two, or none.
+        return next(([flag] for flag in ("-mcpu=native", "-march=native") if _accepts(self.command, flag)), [])
+
+    def instruction_set(self) -> str:
+        """Return the name of the widest vector instructions that a kernel for this CPU is made of.
+
+        That is one of AVX-512, AVX2, AVX, SSE2, SVE, NEON or ``"none"``.
+
+        :raises CompilerNotFoundError: when the compiler does not tell
+        """
+        return _instruction_set((*self.command, *self.processor_flags()))
 
 
 def find_compiler(cancelled: threading.Event | None = None) -> Compiler:
@@ -95,19 +132,28 @@ def find_compiler(cancelled: threading.Event | None = None) -> Compiler:
         from importlib.metadata import version
 
         return Compiler((sys.executable, "-m", "ziglang", "c++"), f"ziglang {version('ziglang')}", "zig")
-    raise CompilerNotFoundError(_NOT_FOUND.format(candidates=", ".join(_CANDIDATES)))
+    message = _NOT_FOUND.format(candidates=", ".join(_CANDIDATES))
+    if path := shutil.which("cl"):
+        message += f"\nThere is {path}, which {_MICROSOFTS}"
+    raise CompilerNotFoundError(message)
 
 
 def compile_flags() -> list[str]:
     """Return the flags that are the same for every kernel on this machine."""
-    flags = ["-std=c++17", "-O3"]
-    # On ARM, -march=native leaves the tuning out and is unknown to some versions of Clang.
-    flags.append("-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native")
     # Not -ffast-math: linked into a shared library it makes the whole process flush denormals to zero.
-    flags += ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
-    if sys.platform != "win32":  # where all code is position-independent, and Clang refuses the flag
-        flags.append("-fPIC")
+    flags = ["-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+    # On Windows all code is position-independent, and Clang refuses to be told so. There, a library that needs those of
+    # GCC beside it is not loaded by Python, which looks for them neither in PATH nor where the compiler lies.
+    flags.append("-static" if sys.platform == "win32" else "-fPIC")
     return [*flags, "-shared", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"]
+
+
+def instruction_set() -> str:
+    """Return what :meth:`Compiler.instruction_set` says of the compiler that :func:`find_compiler` finds.
+
+    :raises CompilerNotFoundError: when there is none
+    """
+    return find_compiler().instruction_set()
 
 
 def cpu_features() -> str:
@@ -125,10 +171,38 @@ def cpu_features() -> str:
     return f"{platform.machine()} {platform.processor()}"
 
 
+def _is_arm() -> bool:
+    # arm64 on macOS, ARM64 on Windows, aarch64 or armv7l on Linux
+    return platform.machine().lower().startswith(("arm", "aarch64"))
+
+
+@cache
+def _accepts(command: tuple[str, ...], flag: str) -> bool:
+    """Whether a compiler compiles an empty file with ``flag``."""
+    arguments = [*command, flag, "-fsyntax-only", "-x", "c++", os.devnull]
+    return processes.run(arguments, seconds=_SECONDS_TO_ANSWER).status == 0
+
+
+@cache
+def _instruction_set(command: tuple[str, ...]) -> str:
+    arguments = [*command, "-dM", "-E", "-x", "c++", os.devnull]
+    try:
+        answer = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise CompilerNotFoundError(
+            f"the C++ compiler does not tell for which processor it compiles: {_reason(error)}. Expected GCC or Clang; "
+            "set CXX to one, or unset it to have a compiler found"
+        ) from error
+    macros = {line.split()[1] for line in answer.stdout.splitlines() if line.startswith("#define ")}
+    return next((name for macro, name in _INSTRUCTION_SETS.items() if macro in macros), "none")
+
+
 def _chosen_compiler(chosen: str, cancelled: threading.Event | None) -> Compiler:
     # A path with spaces need not be quoted; anything else is split the way make and CMake split $CXX.
     try:
-        command = [chosen] if shutil.which(chosen) else shlex.split(chosen, posix=os.name != "nt")
+        command = [chosen] if shutil.which(chosen) else _split(chosen)
+        if Path(command[0]).stem.lower() in ("cl", "clang-cl"):
+            raise CompilerNotFoundError(f"$CXX is {chosen!r}, which {_MICROSOFTS}")
         # absolute, as the compiler runs in another folder
         return _compiler((os.path.abspath(shutil.which(command[0]) or command[0]), *command[1:]), cancelled)
     except (OSError, ValueError, IndexError, subprocess.SubprocessError) as error:
@@ -136,6 +210,13 @@ def _chosen_compiler(chosen: str, cancelled: threading.Event | None) -> Compiler
             f"$CXX is {chosen!r}, which does not work: {_reason(error)}. Expected GCC or Clang, with any "
             "arguments, that answers to --version; set CXX to one, or unset it to have a compiler found"
         ) from error
+
+
+def _split(command_line: str) -> list[str]:
+    if os.name != "nt":
+        return shlex.split(command_line)
+    # Backslashes separate folders there, and shlex leaves the quotes in.
+    return [part.strip("\"'") for part in shlex.split(command_line, posix=False)]
 
 
 def _compiler(command: tuple[str, ...], cancelled: threading.Event | None) -> Compiler:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sb3_tinyrl._native.errors import KernelBuildError
 
 _KERNEL_SOURCE = Path("interface", "sb3", "sac.cpp")
 _RLTOOLS_INCLUDE = Path("external", "rl_tools", "include")
+_RLTOOLS_VERSION = "2.2"  # as in pyproject.toml; the headers of others differ in most that we use
 _SUFFIXES = frozenset([".h", ".hh", ".hpp", ".hxx", ".inl", ".ipp", ".tpp", ".inc", ".c", ".cc", ".cpp", ".cxx"])
 
 
@@ -69,10 +71,26 @@ def digest(files: dict[str, Path]) -> str:
     return total.hexdigest()
 
 
+def require_environment_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a folder with an environment.
+
+    :raises FileNotFoundError: when there is no such folder, or no ``environment.h`` in it
+    """
+    path = Path(folder).expanduser().absolute()
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no folder {path}, expected one with a C++ environment in environment.h")
+    if not (path / "environment.h").is_file():
+        headers = ", ".join(sorted(file.name for file in path.glob("*.h"))) or "no header at all"
+        raise FileNotFoundError(
+            f"the folder {path} has no environment.h (it has {headers}); add that header and include the others in it"
+        )
+    return path
+
+
 def find_headers() -> Headers:
     """Locate both folders, without importing ``rltools``, which would need pybind11 and write files.
 
-    :raises KernelBuildError: when one of them is missing
+    :raises KernelBuildError: when one of them is missing, or RLtools has another version than ours is written for
     """
     # `rl_tools` is a namespace package: any folder of that name on sys.path contributes a location.
     for location in _locations("rl_tools"):
@@ -86,11 +104,26 @@ def find_headers() -> Headers:
         )
     for location in _locations("rltools"):
         if (location / _RLTOOLS_INCLUDE).is_dir():
+            _require_version(location)
             return Headers(overlay, location / _RLTOOLS_INCLUDE)
     raise KernelBuildError(
         f"the headers of RLtools are missing, expected {_RLTOOLS_INCLUDE.as_posix()} in the Python package "
         "rltools; install it with: pip install --force-reinstall rltools"
     )
+
+
+def _require_version(location: Path) -> None:
+    try:
+        package = distribution("rltools")
+    except PackageNotFoundError:
+        return  # a clone on sys.path, whose user knows
+    if Path(str(package.locate_file("rltools"))).absolute() == location:
+        installed = package.version
+        if installed != _RLTOOLS_VERSION and not installed.startswith(f"{_RLTOOLS_VERSION}."):
+            raise KernelBuildError(
+                f"the Python package rltools has version {installed}, expected {_RLTOOLS_VERSION}, as the kernel uses "
+                f'its C++ headers; install it with: pip install "rltools~={_RLTOOLS_VERSION}.0"'
+            )
 
 
 def _locations(package: str) -> list[Path]:

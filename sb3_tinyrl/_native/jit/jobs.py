@@ -49,7 +49,7 @@ class BackgroundBuild:
         return True
 
     def cancel(self) -> None:
-        """End the compiler: nobody waits for the library any more."""
+        """End the compiler: the library is not needed any more."""
         self._cancelled.set()
 
     @property

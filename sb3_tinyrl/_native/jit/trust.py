@@ -76,8 +76,8 @@ def _require_trusted(path: Path, status: os.stat_result, is_kind: Callable[[int]
         raise UntrustedError(f"the {kind} {path} belongs to user {status.st_uid}, expected user {os.geteuid()} or root")
     if status.st_mode & _WRITABLE_BY_OTHERS:
         raise UntrustedError(
-            f"other users can write to the {kind} {path} (its mode is {stat.S_IMODE(status.st_mode):o}); if nobody has "
-            f"done so, run: chmod go-w {path}"
+            f"other users can write to the {kind} {path} (its mode is {stat.S_IMODE(status.st_mode):o}); if none of "
+            f"them has, run: chmod go-w {path}"
         )
 
 

@@ -25,7 +25,7 @@ def compile_library(folder, source):
 
 def test_a_library_from_stale_sources_is_refused(tmp_path):
     library = compile_library(tmp_path, 'extern "C" void kernel_create() {}')
-    with pytest.raises(KernelError, match=r"has no function kernel_destroy, .*remove the stale copy"):
+    with pytest.raises(KernelError, match=r"has no function kernel_n_threads, .*remove the stale copy"):
         Kernel(SPEC, library)
     with pytest.raises(KernelError, match=r"has no function environment_metadata, .*remove the stale copy"):
         load_environment(library)

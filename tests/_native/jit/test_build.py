@@ -25,6 +25,7 @@ from sb3_tinyrl._native.jit.build import build, find
 from sb3_tinyrl._native.jit.library_spec import LibrarySpec
 
 SPEC = KernelSpec(3, 1, (8,), (8,))
+START_METHOD = "forkserver" if hasattr(os, "fork") else "spawn"
 pytestmark = pytest.mark.usefixtures("overlay", "cache")
 
 
@@ -111,7 +112,7 @@ def build_in_process(environment: dict[str, str], barrier: threading.Barrier | N
 @pytest.fixture
 def start_builder() -> Iterator[Callable[..., BaseProcess]]:
     """Starts processes that build SPEC; none of them outlives the test."""
-    context = multiprocessing.get_context("forkserver")
+    context = multiprocessing.get_context(START_METHOD)
     context.set_forkserver_preload(["pytest", build_module.__name__])  # the processes do not import anew
     started = []
 
@@ -160,7 +161,7 @@ def test_eight_processes_compile_once(
     fake_compiler: Install, start_builder: Callable[..., BaseProcess], cache: Path
 ) -> None:
     compiler = fake_compiler("sleep 0.5")
-    barrier = multiprocessing.get_context("forkserver").Barrier(8)
+    barrier = multiprocessing.get_context(START_METHOD).Barrier(8)
     builders = [start_builder(barrier) for _ in range(8)]
     for builder in builders:
         builder.join(30)

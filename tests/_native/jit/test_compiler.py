@@ -1,4 +1,5 @@
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 from sb3_tinyrl._native.errors import CompilerNotFoundError
 from sb3_tinyrl._native.jit import compiler as compiler_module
-from sb3_tinyrl._native.jit.compiler import compile_flags, cpu_features, find_compiler
+from sb3_tinyrl._native.jit.compiler import Compiler, compile_flags, cpu_features, find_compiler, instruction_set
 from sb3_tinyrl._native.jit.processes import CancelledError
 
 REAL = shutil.which("c++") or shutil.which("clang++")
@@ -141,6 +142,89 @@ def test_warnings_count_for_our_headers_only(tmp_path: Path) -> None:
     assert "warning: unused parameter" in said
     assert "ours.h" in said
     assert "theirs.h:1" not in said
+
+
+@pytest.mark.parametrize("flag", ["-march=x86-64", "-mcpu=cortex-a72", "--target=aarch64-linux-gnu"])
+def test_a_processor_that_the_user_chooses_is_kept(flag: str) -> None:
+    compiler = Compiler(("c++", flag), "", "gcc")
+    command = compiler.library_command(Path("a.cpp"), Path("a.so"), includes=[], system_includes=[])
+    assert [part for part in command if part.startswith(("-march", "-mcpu", "--target"))] == [flag]
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="flags of x86")
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("-march=x86-64", "SSE2"),
+        ("-march=sandybridge", "AVX"),
+        ("-march=haswell", "AVX2"),
+        ("-march=skylake-avx512", "AVX-512"),
+        ("-mno-avx", "SSE2"),
+    ],
+)
+def test_the_instruction_set_is_the_one_compiled_for(
+    monkeypatch: pytest.MonkeyPatch, flags: str, expected: str
+) -> None:
+    monkeypatch.setenv("CXX", f"c++ {flags}")
+    assert instruction_set() == expected
+
+
+def test_the_instruction_set_of_this_machine() -> None:
+    known = {"AVX-512": "avx512f", "AVX2": "avx2", "AVX": "avx", "SSE2": "sse2", "SVE": "sve", "NEON": "asimd"}
+    name = instruction_set()
+    assert name in known
+    if os.path.exists("/proc/cpuinfo"):
+        assert known[name] in cpu_features().split()
+
+
+def test_a_compiler_that_tells_no_instruction_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = script(tmp_path / "c++", 'test "$1" = --version')
+    monkeypatch.setenv("CXX", str(chosen))
+    with pytest.raises(CompilerNotFoundError, match=r"does not tell for which processor .* set CXX"):
+        instruction_set()
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [("-mcpu=native -march=native", ["-mcpu=native"]), ("-march=native", ["-march=native"]), ("-O3", [])],
+)
+def test_on_arm_the_flag_is_one_that_the_compiler_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: str, expected: list[str]
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "ARM64")
+    chosen = script(tmp_path / "c++", f'case " --version {known} " in *" $1 "*) exit 0; esac; exit 1')
+    monkeypatch.setenv("CXX", str(chosen))
+    assert find_compiler().processor_flags() == expected
+
+
+@pytest.mark.parametrize("name", ["cl", "cl.exe", "clang-cl", "C++ tools/CL.EXE"])
+def test_microsofts_compiler_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    chosen = script(tmp_path / name, "echo Microsoft")
+    monkeypatch.setenv("CXX", str(chosen))
+    with pytest.raises(CompilerNotFoundError, match=r"vector types .*Expected clang\+\+ or zig: .*\[compiler\]"):
+        find_compiler()
+
+
+def test_microsofts_compiler_is_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = script(tmp_path / "cl", "echo Microsoft")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "ziglang", None)
+    with pytest.raises(CompilerNotFoundError, match=rf"There is {chosen}, which can't compile the kernel"):
+        find_compiler()
+
+
+def test_on_windows_a_library_needs_none_of_the_compilers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert "-static" in compile_flags()
+    assert "-fPIC" not in compile_flags()
+
+
+def test_on_windows_cxx_may_be_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "name", "nt")
+    assert compiler_module._split(r'"C:\Program Files\LLVM\clang++.exe" -DA') == [
+        r"C:\Program Files\LLVM\clang++.exe",
+        "-DA",
+    ]
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/cpuinfo"), reason="Linux")

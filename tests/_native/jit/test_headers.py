@@ -1,5 +1,6 @@
 import os
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,56 @@ def test_rltools_without_headers(overlay: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.delitem(sys.modules, "rltools", raising=False)
     with pytest.raises(KernelBuildError, match="headers of RLtools are missing"):
         find_headers()
+
+
+def install(folder: Path, version: str) -> None:
+    """Lay out an installed package rltools of some version."""
+    (folder / "rltools" / "external" / "rl_tools" / "include").mkdir(parents=True)
+    (folder / "rltools" / "__init__.py").touch()
+    metadata = folder / f"rltools-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: rltools\nVersion: {version}\n")
+
+
+@pytest.mark.parametrize("version", ["2.1.0", "2.20.0", "3.0"])
+def test_another_version_of_rltools_is_refused(
+    overlay: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    install(tmp_path / "site", version)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.delitem(sys.modules, "rltools", raising=False)
+    with pytest.raises(
+        KernelBuildError, match=rf'has version {version}, expected 2\.2, .*pip install "rltools~=2\.2\.0"'
+    ):
+        find_headers()
+
+
+@pytest.mark.parametrize("version", ["2.2", "2.2.9"])
+def test_each_release_of_our_version_is_taken(
+    overlay: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    install(tmp_path / "site", version)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.delitem(sys.modules, "rltools", raising=False)
+    assert find_headers().rltools.is_relative_to(tmp_path)
+
+
+def test_a_clone_of_rltools_that_is_not_installed_is_taken(
+    overlay: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version of the package that is installed beside it says nothing about it."""
+    (tmp_path / "rltools" / "external" / "rl_tools" / "include").mkdir(parents=True)
+    (tmp_path / "rltools" / "__init__.py").touch()
+    install(tmp_path / "site", "2.1.0")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "rltools", raising=False)
+    assert find_headers().rltools.parents[2] == tmp_path / "rltools"
+
+
+def test_the_version_of_rltools_is_the_one_that_is_installed_with_us() -> None:
+    [requirement] = [line for line in requires("sb3-tinyrl") or () if line.startswith("rltools")]
+    assert requirement == "rltools~=2.2.0"
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 #pragma once
 // One environment as Gymnasium and Stable-Baselines3 see it: seeded, cut at a time limit, with the statistics of the
-// running episode. Whoever steps environments steps them through this, so the same seed and actions give the
+// running episode. All callers step environments through this, so the same seed and actions give the
 // same numbers alone, in a batch and in a training loop.
 
 #include <cstdint>

@@ -87,8 +87,11 @@ namespace rl_tools::rl::environment_wrappers::complete {
     struct ActionBounds<ENVIRONMENT,
                         std::void_t<decltype(ENVIRONMENT::ACTION_LOW), decltype(ENVIRONMENT::ACTION_HIGH)>> {
         static constexpr bool DECLARED = true;
-        static constexpr std::size_t LOWS = std::extent_v<decltype(ENVIRONMENT::ACTION_LOW)>;
-        static constexpr std::size_t HIGHS = std::extent_v<decltype(ENVIRONMENT::ACTION_HIGH)>;
+        // Of an array declared without a size, Clang only knows one once the array itself has been asked for.
+        static constexpr std::size_t LOWS =
+            sizeof(ENVIRONMENT::ACTION_LOW) > 0 ? std::extent_v<decltype(ENVIRONMENT::ACTION_LOW)> : 0;
+        static constexpr std::size_t HIGHS =
+            sizeof(ENVIRONMENT::ACTION_HIGH) > 0 ? std::extent_v<decltype(ENVIRONMENT::ACTION_HIGH)> : 0;
         static constexpr auto low(std::size_t i) { return ENVIRONMENT::ACTION_LOW[i]; }
         static constexpr auto high(std::size_t i) { return ENVIRONMENT::ACTION_HIGH[i]; }
     };
@@ -102,8 +105,10 @@ namespace rl_tools::rl::environment_wrappers::complete {
     template <typename ENVIRONMENT>
     struct ObservationBounds<
         ENVIRONMENT, std::void_t<decltype(ENVIRONMENT::OBSERVATION_LOW), decltype(ENVIRONMENT::OBSERVATION_HIGH)>> {
-        static constexpr std::size_t LOWS = std::extent_v<decltype(ENVIRONMENT::OBSERVATION_LOW)>;
-        static constexpr std::size_t HIGHS = std::extent_v<decltype(ENVIRONMENT::OBSERVATION_HIGH)>;
+        static constexpr std::size_t LOWS =
+            sizeof(ENVIRONMENT::OBSERVATION_LOW) > 0 ? std::extent_v<decltype(ENVIRONMENT::OBSERVATION_LOW)> : 0;
+        static constexpr std::size_t HIGHS =
+            sizeof(ENVIRONMENT::OBSERVATION_HIGH) > 0 ? std::extent_v<decltype(ENVIRONMENT::OBSERVATION_HIGH)> : 0;
         static constexpr auto low(std::size_t i) { return ENVIRONMENT::OBSERVATION_LOW[i]; }
         static constexpr auto high(std::size_t i) { return ENVIRONMENT::OBSERVATION_HIGH[i]; }
     };

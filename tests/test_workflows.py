@@ -1,0 +1,36 @@
+"""The workflows call scripts of this repository, for the systems and versions that we promise."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+yaml = pytest.importorskip("yaml")
+ROOT = Path(__file__).parents[1]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+TESTS = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text())
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_each_step_runs_a_script_that_there_is(path: Path) -> None:
+    """So that what a workflow does can be done by hand; and actions of others are pinned to a version."""
+    for job in yaml.safe_load(path.read_text())["jobs"].values():
+        assert job["timeout-minutes"] <= 120
+        for step in job["steps"]:
+            if "run" in step:
+                [script] = re.fullmatch(r"(?:sudo )?bash (\.ci/\w+)", step["run"]).groups()
+                assert (ROOT / script).is_file()
+            else:
+                assert re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"])
+
+
+def test_all_pythons_and_systems_are_there() -> None:
+    """YAML takes 3.10 for 3.1 unless it is quoted."""
+    matrix = TESTS["jobs"]["tests"]["strategy"]["matrix"]
+    pythons = {*matrix["python"], *(entry["python"] for entry in matrix["include"])}
+    assert pythons == {"3.10", "3.11", "3.12", "3.13"}
+    oldest = re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text())[1]
+    assert oldest in matrix["python"]
+    systems = {system.split("-")[0] for system in matrix["system"]}
+    assert systems == {"ubuntu", "macos", "windows"}
+    assert {"ubuntu-24.04-arm", "macos-15-intel"} < set(matrix["system"])
