@@ -15,14 +15,14 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import should_collect_more_steps, update_learning_rate
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_tinyrl import memory
+from sb3_tinyrl import batches, memory
 from sb3_tinyrl._native.abi.kernel import MAX_STEPS, Kernel
 from sb3_tinyrl._native.abi.structs import Engine, HyperParameters, LoopProgress, LoopStatus
+from sb3_tinyrl.batches import InPlaceReplay
 from sb3_tinyrl.callback_schedule import idle_steps, is_known_schedule, skip
 from sb3_tinyrl.contract import methods, training
 from sb3_tinyrl.environments.vec_env import NativeVecEnv
 from sb3_tinyrl.fused_loop import FusedLoop, LoopRequest, LoopResult
-from sb3_tinyrl.memory import InPlaceReplay
 from sb3_tinyrl.native_actor import NativeActor
 from sb3_tinyrl.observations import require_finite
 from sb3_tinyrl.session import Bound
@@ -85,7 +85,7 @@ class FusedCollection(NativeActor):
                 self._last_obs = None  # its episodes are over: the next run begins with a reset
                 env.environments.raise_failure()
             if result.status == LoopStatus.UPDATE_NOT_FINITE:
-                memory.raise_not_finite(self, bound.replay)
+                batches.raise_not_finite(self, bound.replay)
             if result.status != LoopStatus.DONE:
                 self._raise_not_finite(loop.env, bound.kernel, result.status)
             collected = result.outcome.progress.n_collected_steps, result.outcome.progress.n_collected_episodes

@@ -25,7 +25,7 @@ from sb3_tinyrl._native.abi.structs import Engine
 from sb3_tinyrl._native.errors import BlasError, KernelError, UnsupportedByKernelError, UntrustedCacheError
 from sb3_tinyrl.environments.vec_env import as_native_vec_env
 from sb3_tinyrl.fused_loop import FusedLoop
-from sb3_tinyrl.observations import features, require_finite
+from sb3_tinyrl.observations import features, joined_entries, require_finite
 from sb3_tinyrl.session import Bound, KernelSession
 from sb3_tinyrl.status import KernelStatus
 
@@ -187,14 +187,12 @@ class NativeActor(Base):
 
         :return: the actions; ``None`` where only SB3 knows what to do, or there is no kernel
         """
-        observation_space, action_space = self.observation_space, self.action_space
-        if type(observation) is not np.ndarray or not isinstance(observation_space, spaces.Box):
-            return None
+        action_space = self.action_space
         assert isinstance(action_space, spaces.Box)
-        is_batch = observation.ndim > len(observation_space.shape)
-        observations = observation if is_batch else observation[np.newaxis]
-        if observations.shape[1:] != observation_space.shape or is_image_space(observation_space):
-            return None  # an error, whose message is SB3's, or channels to be moved
+        rows = self._rows(observation)
+        if rows is None:
+            return None
+        observations, is_batch = rows
         try:
             kernel = self._session.for_predicting(self)
         except UntrustedCacheError as error:
@@ -224,6 +222,22 @@ class NativeActor(Base):
             actions = self.policy.unscale_action(scaled_actions.reshape(-1, *action_space.shape))
         return actions.reshape(shape)
 
+    def _rows(self, observation: object) -> tuple[npt.NDArray[Any], bool] | None:
+        """Observations for the kernel along a first axis, and whether they had it.
+
+        :return: ``None`` for an error, whose message is SB3's, and for what only SB3's extractor can flatten
+        """
+        space = self.observation_space
+        if isinstance(space, spaces.Dict):
+            return joined_entries(observation, space, getattr(self.actor.features_extractor, "extractors", ()))
+        if type(observation) is not np.ndarray or not isinstance(space, spaces.Box):
+            return None
+        is_batch = observation.ndim > len(space.shape)
+        observations = observation if is_batch else observation[np.newaxis]
+        if observations.shape[1:] != space.shape or is_image_space(space):
+            return None  # of images, channels may have to be moved
+        return observations, is_batch
+
     def _sample_action(
         self,
         learning_starts: int,
@@ -236,7 +250,10 @@ class NativeActor(Base):
         assert self._last_obs is not None
         assert self._kernel_key is not None
         observations = self._last_obs
-        if not isinstance(self.observation_space, spaces.Box):
+        rows = self._rows(observations)
+        if rows is not None:
+            observations = rows[0]
+        elif not isinstance(self.observation_space, spaces.Box):
             observations = features(self, self.policy.obs_to_tensor(observations)[0]).numpy()
         try:
             matrices = memory.exploration_matrices(self.actor, n_envs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,38 @@ def features(model: SAC, observations: PyTorchObs) -> th.Tensor:
     actor = model.policy.actor
     with th.no_grad():
         return actor.extract_features(observations, actor.features_extractor)
+
+
+def joined_entries(
+    observation: object, space: spaces.Space[Any], order: Iterable[str]
+) -> tuple[npt.NDArray[np.float32], bool] | None:
+    """What ``CombinedExtractor`` makes of a dictionary of numbers, without torch.
+
+    :param observation: one observation, or several of them along a first axis of each entry
+    :param order: names of the entries in the order of the extractor
+    :return: one row for each observation, and whether there is a first axis; ``None`` where an entry is an image, not
+        of a ``Box``, without an axis or of another shape than its space
+    """
+    order = [*order]
+    if not isinstance(space, spaces.Dict) or type(observation) is not dict:
+        return None
+    if not observation.keys() == space.spaces.keys() == {*order}:
+        return None
+    arrays, n_rows = [], set()
+    for name in order:
+        array, entry = observation[name], space.spaces[name]
+        if type(array) is not np.ndarray or not isinstance(entry, spaces.Box) or is_image_space(entry):
+            return None
+        is_batch = array.ndim > len(entry.shape)
+        if not entry.shape or array.shape[is_batch:] != entry.shape:
+            return None
+        n_rows.add(len(array) if is_batch else None)
+        arrays.append(array)
+    if len(n_rows) != 1:
+        return None
+    (n,) = n_rows
+    rows = [array.astype(np.float32).reshape(1 if n is None else n, -1) for array in arrays]
+    return np.concatenate(rows, axis=1), n is not None
 
 
 def is_scaled_image(model: SAC, space: spaces.Space[Any]) -> bool:

@@ -18,11 +18,10 @@ from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq, Trai
 from stable_baselines3.common.utils import should_collect_more_steps
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_tinyrl import memory
 from sb3_tinyrl._native.errors import NativeEnvironmentError, UnsupportedByKernelError
+from sb3_tinyrl.batches import CopiedBatches, raise_not_finite
 from sb3_tinyrl.callback_schedule import idle_steps, is_known_schedule
 from sb3_tinyrl.fused_collection import FusedCollection
-from sb3_tinyrl.memory import CopiedBatches
 from sb3_tinyrl.observations import require_finite
 from sb3_tinyrl.session import Bound
 
@@ -197,7 +196,7 @@ class NativeOffPolicy(FusedCollection):
         losses = bound.kernel.train(hyper_parameters, batches, self._kernel_key, counter, first_step, n_steps)
         if len(losses) < n_steps:
             self._n_sampled_batches, self._n_updates = counter + len(losses), n_updates + len(losses)
-            memory.raise_not_finite(self, bound.replay)
+            raise_not_finite(self, bound.replay)
         return losses
 
 

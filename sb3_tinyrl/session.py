@@ -11,15 +11,16 @@ from dataclasses import dataclass
 
 from stable_baselines3 import SAC
 
-from sb3_tinyrl import contract, memory
+from sb3_tinyrl import batches, contract, memory
 from sb3_tinyrl._native.abi.blas import Blas
 from sb3_tinyrl._native.abi.kernel import Kernel
 from sb3_tinyrl._native.abi.specs import KernelSpec
 from sb3_tinyrl._native.errors import KernelError, UnsupportedByKernelError, UntrustedCacheError
 from sb3_tinyrl._native.jit.build import find
 from sb3_tinyrl._native.jit.jobs import BackgroundBuild
+from sb3_tinyrl.batches import CopiedBatches, Replay
 from sb3_tinyrl.capabilities import actor_spec, kernel_spec
-from sb3_tinyrl.memory import CopiedBatches, Replay, Watch
+from sb3_tinyrl.memory import Watch
 
 _LOOKS_UNTIL_THOROUGH = 64
 
@@ -117,7 +118,7 @@ class KernelSession:
             self._start_build(spec)
             assert self._build is not None
             kernel = Kernel(spec, self._build.result(), n_threads, blas)
-        replay = memory.replay(model, spec)
+        replay = batches.replay(model, spec)
         memory.bind(model, kernel)
         self._bound = Bound(kernel, replay, Watch(model))
         self._actor = BoundActor(kernel, Watch(model, acting_only=True))

@@ -27,7 +27,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 from stable_baselines3.sac.policies import Actor
 
 from sb3_tinyrl import TinySAC
-from sb3_tinyrl.memory import InPlaceReplay
+from sb3_tinyrl.batches import InPlaceReplay
 
 
 class Spaces(gym.Env):

@@ -22,7 +22,7 @@ LAYERS = (
     ("networks", "export", "saving"),
     ("contract",),
     ("capabilities",),
-    ("memory",),
+    ("memory", "batches"),
     ("session", "fused_loop"),
     ("native_actor",),
     ("fused_collection",),
@@ -36,7 +36,7 @@ LAYERS = (
 ALLOWED: set[tuple[str, str]] = set()
 
 #: Where `data_ptr` and `.ctypes.data` are used.
-ROOMS_WITH_ADDRESSES = {"_native.abi", "memory", "storage", "fused_loop"}
+ROOMS_WITH_ADDRESSES = {"_native.abi", "memory", "batches", "storage", "fused_loop"}
 
 MAX_LINES = 450
 #: Files that are longer, and how long they may be.

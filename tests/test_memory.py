@@ -7,7 +7,7 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 
-from sb3_tinyrl.memory import InPlaceReplay
+from sb3_tinyrl.batches import InPlaceReplay
 
 N_ROWS = 400_000
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from threading import Thread
 from typing import Any
 
@@ -19,6 +20,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.envs import FakeImageEnv, SimpleMultiObsEnv
 
 from sb3_tinyrl import TinySAC
+from sb3_tinyrl.observations import features, joined_entries
 
 
 def trained(**arguments: Any) -> TinySAC:
@@ -124,6 +126,63 @@ def test_dictionaries_and_images_are_predicted_by_sb3() -> None:
         action, _ = model.predict(observation)
         th.manual_seed(0)
         np.testing.assert_array_equal(action, SAC.predict(model, observation)[0])
+
+
+ENTRIES = spaces.Dict(
+    velocity=spaces.Box(-9, 9, (3,), np.float64),
+    angle=spaces.Box(-9, 9, (2, 2), np.float32),
+    count=spaces.Box(0, 200, (1,), np.uint8),
+)
+
+
+class Entries(gym.ObservationWrapper):
+    """Pendulum whose observations are drawn from a space of several entries."""
+
+    observation_space = ENTRIES
+
+    def observation(self, observation: np.ndarray) -> dict[str, np.ndarray]:
+        return self.observation_space.sample()
+
+
+@pytest.fixture(scope="module")
+def of_entries() -> TinySAC:
+    return trained(policy="MultiInputPolicy", env=Entries(gym.make("Pendulum-v1")))
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+@pytest.mark.parametrize("n", [None, 1, 5])
+def test_predictions_of_dictionaries_equal_sb3s(
+    of_entries: TinySAC, n: int | None, deterministic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = [ENTRIES.sample() for _ in range(n or 1)]
+    observation = {key: np.stack([sample[key] for sample in samples]) for key in reversed(samples[0])}
+    if n is None:
+        observation = {key: array[0, ...] for key, array in observation.items()}
+    extractor = of_entries.actor.features_extractor
+    rows, _ = joined_entries(observation, ENTRIES, extractor.extractors)
+    np.testing.assert_array_equal(rows, features(of_entries, of_entries.policy.obs_to_tensor(observation)[0]))
+    assert_equal_predictions(of_entries, observation, deterministic)
+    monkeypatch.setattr(type(of_entries.policy), "predict", None)  # SB3's has no part in it
+    shape = (1,) if n is None else (n, 1)
+    assert of_entries.predict(observation, deterministic=deterministic)[0].shape == shape
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda observation: observation.pop("angle"),
+        lambda observation: observation.update(other=np.zeros(3)),
+        lambda observation: observation.update(angle=np.zeros((3, 2), np.float32)),
+        lambda observation: observation.update(velocity=np.zeros((2, 4))),
+    ],
+)
+def test_dictionaries_that_do_not_fit_give_sb3s_error(of_entries: TinySAC, spoil: Callable[[Any], Any]) -> None:
+    observation = {key: np.asarray(array) for key, array in ENTRIES.sample().items()}
+    spoil(observation)
+    with pytest.raises(Exception) as expected:  # noqa: PT011 - whichever SB3 raises
+        SAC.predict(of_entries, observation)
+    with pytest.raises(type(expected.value), match=re.escape(str(expected.value))):
+        of_entries.predict(observation)
 
 
 def test_weights_put_elsewhere_are_the_ones_that_count() -> None:
