@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ctypes
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, NoReturn
 
 import numpy as np
@@ -15,17 +17,18 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from sb3_tinyrl import contract
 from sb3_tinyrl._native.abi.kernel import MAX_STEPS
 from sb3_tinyrl._native.abi.specs import KernelSpec
-from sb3_tinyrl._native.abi.structs import ReplayBufferView
+from sb3_tinyrl._native.abi.structs import EntryArray, ReplayBufferView
 from sb3_tinyrl._native.errors import UnsupportedByKernelError
 from sb3_tinyrl.contract import data
 from sb3_tinyrl.networks import Networks, tensors
-from sb3_tinyrl.observations import NonFiniteError, features, require_finite_rows
+from sb3_tinyrl.observations import NonFiniteError, features, ordered_entries, require_finite_rows
 
 
 class InPlaceReplay:
     """A replay buffer that the kernel samples where it lies.
 
-    :param buffer: a ``ReplayBuffer`` or ``NStepReplayBuffer`` of flat observations
+    :param buffer: a ``ReplayBuffer`` or ``NStepReplayBuffer``, or a ``DictReplayBuffer`` of boxes
+    :param entries: names of the entries of a dictionary, in the kernel's order
     :raises ValueError: when it holds NaN, an infinite value or one that float32 can't hold
     """
 
@@ -33,17 +36,33 @@ class InPlaceReplay:
     n_steps = MAX_STEPS
     """Gradient steps that one call of :meth:`batches` serves, at most."""
 
-    def __init__(self, buffer: ReplayBuffer) -> None:
+    def __init__(self, buffer: ReplayBuffer, entries: Iterable[str] = ()) -> None:
         self._buffer = buffer
         self.require_finite()
+        arrays = data.buffer_arrays(buffer)
+        # Of dictionaries: one structure for each entry of observations, and of those that follow them.
+        self._ends = [f"[{key!r}]" for key in entries]
+        self._entries = {
+            name: (EntryArray * len(self._ends))(
+                *(EntryArray(values=arrays.pop(name + end).ctypes.data) for end in self._ends)
+            )
+            for name in ("observations", "next_observations")
+            if self._ends
+        }
         self._view = ReplayBufferView(
-            **{name: array.ctypes.data for name, array in data.buffer_arrays(buffer).items()},
+            **{name: array.ctypes.data for name, array in arrays.items()},
+            **{name: ctypes.addressof(entry) for name, entry in self._entries.items()},
             n_environments=buffer.n_envs,
             capacity=buffer.buffer_size,
         )
         # What the view points at besides.
         self._discounts = np.empty(0, np.float32)
         self._statistics: list[npt.NDArray[np.float64]] = []
+        self._shapes = {
+            name.removeprefix("observations"): array.shape[2:]
+            for name, array in data.buffer_arrays(buffer).items()
+            if name.startswith("observations")
+        }
 
     def require_finite(self) -> None:
         """Look for what must not be trained with.
@@ -90,24 +109,35 @@ class InPlaceReplay:
     def _normalise(self, model: SAC) -> None:
         env, view = model._vec_normalize_env, self._view
         view.observation_mean = view.observation_standard_deviation = None
+        for entry in chain.from_iterable(self._entries.values()):
+            entry.mean = entry.standard_deviation = None
         view.reward_standard_deviation = 0.0
         if env is None:
             return
         if reason := data.statistics_do_not_fit(model):
             raise UnsupportedByKernelError(reason, "leave the statistics to VecNormalize")
-        if env.norm_obs:
-            assert isinstance(env.obs_rms, RunningMeanStd)
-            shape = model.observation_space.shape
-            standard_deviation = np.sqrt(env.obs_rms.var + env.epsilon)
-            self._statistics = [
-                np.ascontiguousarray(np.broadcast_to(np.asarray(moment, np.float64), shape))
-                for moment in (env.obs_rms.mean, standard_deviation)
-            ]
-            view.observation_mean, view.observation_standard_deviation = (a.ctypes.data for a in self._statistics)
-            view.observation_clip = env.clip_obs
+        view.observation_clip = env.clip_obs
+        self._statistics = []
+        for end, statistics in data.observation_statistics(model).items():
+            addresses = self._moments(statistics, env.epsilon, self._shapes[end])
+            if not self._entries:
+                view.observation_mean, view.observation_standard_deviation = addresses
+            for entries in self._entries.values():
+                entry = entries[self._ends.index(end)]
+                entry.mean, entry.standard_deviation = addresses
         if env.norm_reward:
             view.reward_standard_deviation = np.sqrt(env.ret_rms.var + env.epsilon)
             view.reward_clip = env.clip_reward
+
+    def _moments(self, statistics: RunningMeanStd, epsilon: float, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Addresses of mean and standard deviation of each element, in float64 whatever they are kept in."""
+        moments = [
+            np.ascontiguousarray(np.broadcast_to(np.asarray(moment, np.float64), shape))
+            for moment in (statistics.mean, np.sqrt(statistics.var + epsilon))
+        ]
+        self._statistics += moments
+        mean, standard_deviation = (moment.ctypes.data for moment in moments)
+        return mean, standard_deviation
 
 
 class CopiedBatches:
@@ -206,7 +236,7 @@ def replay(model: SAC, spec: KernelSpec) -> Replay:
     if contract.reason_to_sample(model) is not None:
         return CopiedBatches(spec)
     assert model.replay_buffer is not None
-    return InPlaceReplay(model.replay_buffer)
+    return InPlaceReplay(model.replay_buffer, ordered_entries(model))
 
 
 def raise_not_finite(model: SAC, replay: Replay) -> NoReturn:

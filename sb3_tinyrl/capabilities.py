@@ -6,6 +6,7 @@ for a model whatever arguments it was made with; the documentation's tables are 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from sb3_tinyrl._native.abi.specs import KernelSpec
 from sb3_tinyrl.activations import class_names
 from sb3_tinyrl.contract import data, policy, training
 from sb3_tinyrl.networks import ActorNetwork, Networks, activation, actor_network, hidden_widths
-from sb3_tinyrl.observations import is_scaled_image
+from sb3_tinyrl.observations import is_scaled_image, ordered_entries
 
 
 def kernel_spec(model: SAC, batch_size: int, use_blas: bool = False) -> KernelSpec:
@@ -32,6 +33,7 @@ def kernel_spec(model: SAC, batch_size: int, use_blas: bool = False) -> KernelSp
     buffer = model.replay_buffer
     assert buffer is not None
     in_place = contract.reason_to_sample(model) is None
+    entries = [*ordered_entries(model).values()] if in_place else []
     return KernelSpec(
         **{
             **actor_spec(model, networks.actor),
@@ -41,7 +43,8 @@ def kernel_spec(model: SAC, batch_size: int, use_blas: bool = False) -> KernelSp
         critic_layers=hidden_widths(networks.critics[0].layers),
         n_critics=len(networks.critics),
         batch_size=batch_size,
-        observation_type=buffer.observations.dtype.name if in_place else "float32",
+        observation_type=buffer.observations.dtype.name if in_place and not entries else "float32",
+        observation_entries=tuple((math.prod(space.shape), space.dtype.name) for space in entries),
         use_blas=use_blas,
     )
 
@@ -94,9 +97,9 @@ ARGUMENTS = (
     ),
     Argument(
         "env",
-        "`Box` observations of any shape, in float32, float64 or integers; images, divided by 255; `VecNormalize`; "
-        "any number of environments",
-        sampled="float16 observations; `Dict` and other spaces; subclasses of `VecNormalize`",
+        "`Box` observations of any shape, in float32, float64 or integers; images, divided by 255; `Dict` of such, but "
+        "for images; `VecNormalize`; any number of environments",
+        sampled="float16 observations; other spaces, alone or in a `Dict`; subclasses of `VecNormalize`",
         torch="actions with a dimension whose bounds coincide",
         error="action spaces that are not a finite `Box`",
         sampled_because=data.sampled_because_of_environment,
@@ -113,8 +116,8 @@ ARGUMENTS = (
     Argument("action_noise", "any"),
     Argument(
         "replay_buffer_class",
-        "`ReplayBuffer`, `NStepReplayBuffer`",
-        sampled="`DictReplayBuffer`, `HerReplayBuffer`, custom classes",
+        "`ReplayBuffer`, `NStepReplayBuffer`, `DictReplayBuffer`",
+        sampled="`HerReplayBuffer`, custom classes",
         torch="arrays whose shape does not fit the spaces",
         sampled_because=data.sampled_because_of_buffer,
         require=data.require_consistent_buffer,

@@ -156,6 +156,10 @@ def writable_exploration_matrices(actor: Actor, n_envs: int) -> ExplorationMatri
 # --- whether it is all still there ---
 
 
+def _entries(arrays: dict[str, Any]) -> tuple[object, ...]:
+    return tuple(arrays.values())
+
+
 _END = object()  # behind the last of what is compared one by one, so that one more or less shows
 
 
@@ -217,6 +221,7 @@ class Watch:
         self._add_attributes(critic, "optimizer", "q_networks")
         self._add_attributes(target, "q_networks", "training")
         self._add_attributes(buffer, *(name for name in vars(buffer) if name not in ("pos", "full")))
+        self._attributes += [(_entries, arrays) for arrays in vars(buffer).values() if isinstance(arrays, dict)]
         self._contents += [critic.q_networks, target.q_networks]
         if model.log_ent_coef is not None:
             self._tensors.append(model.log_ent_coef)

@@ -87,6 +87,14 @@ def features(model: SAC, observations: PyTorchObs) -> th.Tensor:
         return actor.extract_features(observations, actor.features_extractor)
 
 
+def ordered_entries(model: SAC) -> dict[str, spaces.Box]:
+    """The entries of a dictionary of boxes in the order in which ``CombinedExtractor`` joins them; empty for others."""
+    space = model.observation_space
+    if not isinstance(space, spaces.Dict):
+        return {}
+    return {name: space.spaces[name] for name in getattr(model.policy.actor.features_extractor, "extractors", ())}  # type: ignore[misc]
+
+
 def joined_entries(
     observation: object, space: spaces.Space[Any], order: Iterable[str]
 ) -> tuple[npt.NDArray[np.float32], bool] | None:

@@ -39,6 +39,8 @@ class Spaces(gym.Env):
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
+        if seed is not None:
+            self.observation_space.seed(seed)
         return self.observation_space.sample(), {}
 
     def step(self, action):
@@ -252,6 +254,7 @@ def make_pair(
     env: VecEnv = DummyVecEnv([lambda: Spaces(observation_space, action_dim)] * n_envs)
     if normalize is not None:
         env = VecNormalize(env, **normalize)
+        env.seed(seed)
         env.reset()
         for _ in range(10):
             env.step(np.ones((n_envs, action_dim), np.float32))

@@ -143,11 +143,17 @@ def test_features_with_a_blas_equal_sb3(features, library):
 
 
 class OwnReplayBuffer(ReplayBuffer):
-    """Samples as SB3's does, but nobody can know that."""
+    """Samples as SB3's does, which can't be known."""
 
 
 DICTIONARY = spaces.Dict(
     position=spaces.Box(-1, 1, (2, 2), np.float64), velocity=spaces.Box(-1, 1, (3,)), gear=spaces.Discrete(4)
+)
+
+BOXES = spaces.Dict(
+    position=spaces.Box(-1, 1, (2, 2), np.float64),
+    velocity=spaces.Box(-1, 1, (3,), np.float32),
+    gear=spaces.Box(-9, 9, (1,), np.int16),
 )
 
 FEATURES = {
@@ -202,6 +208,10 @@ FEATURES = {
     "dictionaries": dict(policy="MultiInputPolicy", observation_space=DICTIONARY),
     "normalised dictionaries": dict(
         policy="MultiInputPolicy", observation_space=DICTIONARY, normalize=dict(norm_obs_keys=["velocity"])
+    ),
+    "dictionaries of boxes": dict(policy="MultiInputPolicy", observation_space=BOXES, n_envs=2),
+    "normalised dictionaries of boxes": dict(
+        policy="MultiInputPolicy", observation_space=BOXES, normalize=dict(norm_obs_keys=["velocity", "gear"])
     ),
     "discrete observations": dict(observation_space=spaces.Discrete(5)),
     "own replay buffer": dict(replay_buffer_class=OwnReplayBuffer),

@@ -530,3 +530,57 @@ def test_integer_observations_train_as_their_float_values() -> None:
     floats, integers = (make(env=scripted(observation_space=space)).learn(60) for space in spaces_)
     assert integers.replay_buffer.observations.dtype == np.int16
     assert not differences(state(floats), state(integers))
+
+
+class Pieces(gym.Env):
+    """The same numbers in one array, or in the entries of a dictionary."""
+
+    def __init__(self, as_dictionary: bool) -> None:
+        box = {name: spaces.Box(-9, 9, (n,), np.float32) for name, n in (("wheels", 2), ("arm", 1))}
+        self.as_dictionary = as_dictionary
+        self.observation_space = spaces.Dict(box) if as_dictionary else spaces.Box(-9, 9, (3,), np.float32)
+        self.action_space = spaces.Box(-1, 1, (1,), np.float32)
+        self.numbers = np.random.default_rng(0)
+        self.n_steps = 0
+
+    def _observation(self) -> Any:
+        numbers = self.numbers.normal(size=3).astype(np.float32)
+        if not self.as_dictionary:
+            return numbers
+        pieces, start = {}, 0
+        for name, box in self.observation_space.spaces.items():  # in the order in which SB3 joins them
+            pieces[name] = numbers[start : start + box.shape[0]]
+            start += box.shape[0]
+        return pieces
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        return self._observation(), {}
+
+    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.n_steps += 1
+        return self._observation(), float(-np.square(action).sum()), False, self.n_steps % 20 == 0, {}
+
+
+def test_a_dictionary_learns_what_the_flat_observation_learns() -> None:
+    """SB3's own test_dict_env.py asks for it; here to the bit."""
+    models = [
+        make(env=Pieces(as_dictionary), policy="MultiInputPolicy" if as_dictionary else "MlpPolicy").learn(80)
+        for as_dictionary in (False, True)
+    ]
+    assert all(model.kernel_status().batches == "in place" for model in models)
+    assert not differences(*map(state, models))
+
+
+def test_an_entry_of_a_dictionary_may_be_replaced_during_training() -> None:
+    unmoved = make(env=Pieces(True), policy="MultiInputPolicy").learn(60)
+    moved = make(env=Pieces(True), policy="MultiInputPolicy")
+
+    def move(model: TinySAC) -> None:
+        arrays = model.replay_buffer.observations
+        arrays["arm"] = arrays["arm"].copy()
+
+    moved.learn(60, callback=At(40, move))
+    assert not differences(state(unmoved), state(moved))
+    np.testing.assert_array_equal(
+        moved.replay_buffer.observations["arm"][:60], unmoved.replay_buffer.observations["arm"][:60]
+    )

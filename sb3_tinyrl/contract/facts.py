@@ -136,13 +136,15 @@ FACTS = (
     ),
     Fact(
         "observations",
-        "a `Box` in a type of the kernel; `VecNormalize` itself, with its own methods and statistics that fit",
+        "a `Box` in a type of the kernel, or a `Dict` of such but for images; `VecNormalize` itself, with its own "
+        "methods and statistics that fit",
         "sampled by SB3's Python",
         data.sampled_because_of_environment,
     ),
     Fact(
         "replay buffer",
-        "`ReplayBuffer` or `NStepReplayBuffer` with its own methods and contiguous arrays of its types",
+        "`ReplayBuffer`, `NStepReplayBuffer` or `DictReplayBuffer` with its own methods and contiguous arrays of its "
+        "types",
         "sampled by SB3's Python",
         data.sampled_because_of_buffer,
     ),

@@ -74,6 +74,8 @@ class KernelSpec:
     :param use_sde: whether actions are explored with state-dependent noise (gSDE)
     :param observation_divisor: what observations are divided by, 255 for images
     :param use_blas: whether a BLAS computes the matrix products, rather than code made for these sizes
+    :param observation_entries: for dictionaries of observations, elements and data type of each entry, in the order in
+        which they make up an observation; ``observation_type`` is not used then
     :raises TypeError: when a size is no integer, or the layers are no tuple
     :raises ValueError: when a size is below 1 or above 2**30, or there is no such data type
     """
@@ -97,6 +99,7 @@ class KernelSpec:
     use_sde: bool = False
     observation_divisor: int = 1
     use_blas: bool = False
+    observation_entries: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("observation_dim", "action_dim", "n_critics", "batch_size", "observation_divisor"):
@@ -104,12 +107,25 @@ class KernelSpec:
         for name in ("actor_layers", "critic_layers"):
             _require_layers(name, getattr(self, name))
         _require_choice("observation_type", self.observation_type, _OBSERVATIONS)
+        for dim, type_ in self.observation_entries:
+            _require_size("a size in observation_entries", dim)
+            _require_choice("a type in observation_entries", type_, _OBSERVATIONS)
         _require_choice("scalar_type", self.scalar_type, _SCALARS)
 
     @property
     def latent_dim(self) -> int:
         """Width of what the actor's heads read."""
         return self.actor_layers[-1] if self.actor_layers else self.observation_dim
+
+    def _observation(self) -> str:
+        """The C++ type of an observation in the replay buffer."""
+        if not self.observation_entries:
+            return _OBSERVATIONS[self.observation_type]
+        namespace = "rl_tools::rl::components::sb3_replay_buffer"
+        entries = ", ".join(
+            f"{namespace}::Entry<{_OBSERVATIONS[type_]}, {dim}>" for dim, type_ in self.observation_entries
+        )
+        return f"{namespace}::Entries<{entries}>"
 
     def header(self) -> str:
         """Return the text of ``kernel_spec.h``, which the kernel's source includes."""
@@ -120,10 +136,11 @@ class KernelSpec:
 #include <utility>
 
 #include <rl_tools/nn/torch_activation/torch_activation.h>
+#include <rl_tools/rl/components/sb3_replay_buffer/sb3_replay_buffer.h>
 
 namespace rl_tools::kernel_spec {{
     using T = {_SCALARS[self.scalar_type]};
-    using OBSERVATION = {_OBSERVATIONS[self.observation_type]};
+    using OBSERVATION = {self._observation()};
     using TI = std::size_t;
     constexpr TI OBSERVATION_DIM = {self.observation_dim};
     constexpr TI ACTION_DIM = {self.action_dim};

@@ -103,8 +103,23 @@ class HyperParameters(Shared):
     )
 
 
+class EntryArray(Shared):
+    """Addresses of an entry of dictionaries of observations, and of what normalises it; see ``sb3_replay_buffer.h``."""
+
+    cpp_header = "rl/components/sb3_replay_buffer/sb3_replay_buffer.h"
+    cpp_type = "rl::components::sb3_replay_buffer::EntryArray"
+    _fields_ = (
+        ("values", ctypes.c_void_p),
+        ("mean", ctypes.c_void_p),
+        ("standard_deviation", ctypes.c_void_p),
+    )
+
+
 class ReplayBufferView(Shared):
-    """Addresses of a replay buffer's arrays, and what may be drawn from them; see ``sb3_replay_buffer.h``."""
+    """Addresses of a replay buffer's arrays, and what may be drawn from them; see ``sb3_replay_buffer.h``.
+
+    For a spec with ``observation_entries``, those of observations are addresses of :class:`EntryArray`, one an entry.
+    """
 
     cpp_header = "rl/components/sb3_replay_buffer/sb3_replay_buffer.h"
     cpp_type = "rl::components::SB3ReplayBuffer<OBSERVATION>"
@@ -338,6 +353,7 @@ KERNEL = (
     Parameter,
     AdamHyperParameters,
     HyperParameters,
+    EntryArray,
     ReplayBufferView,
     SquashedGaussian,
     StateDependentNoise,

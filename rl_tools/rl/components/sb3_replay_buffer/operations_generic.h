@@ -30,16 +30,48 @@ namespace rl_tools::rl::components::sb3_replay_buffer {
         return raised > bound ? bound : raised;
     }
 
-    // Element `i` of an observation as the networks see it. In float32, as SB3's `preprocess_obs` casts; normalised in
-    // float64 before, as VecNormalize does.
-    template <std::size_t DIVISOR, typename OBSERVATION>
-    inline float preprocess(const SB3ReplayBuffer<OBSERVATION>& buffer, OBSERVATION value, std::size_t i) {
-        if (!buffer.observation_mean) {
+    // An element of an observation as the networks see it. In float32, as SB3's `preprocess_obs` casts; normalised in
+    // float64 before, as VecNormalize does, where there are a mean and a standard deviation of that element.
+    template <std::size_t DIVISOR, typename VALUE>
+    inline float preprocess(VALUE value, const double* mean, const double* standard_deviation, std::size_t i,
+                            double bound) {
+        if (!mean) {
             return static_cast<float>(value) / static_cast<float>(DIVISOR);
         }
-        const double normalised =
-            (static_cast<double>(value) - buffer.observation_mean[i]) / buffer.observation_standard_deviation[i];
-        return static_cast<float>(clip(normalised, buffer.observation_clip)) / static_cast<float>(DIVISOR);
+        const double normalised = (static_cast<double>(value) - mean[i]) / standard_deviation[i];
+        return static_cast<float>(clip(normalised, bound)) / static_cast<float>(DIVISOR);
+    }
+
+    // target[i * STRIDE] = element i of the observation of a transition.
+    template <std::size_t DIM, std::size_t DIVISOR, std::size_t STRIDE, typename OBSERVATION, typename T>
+    inline void read(const SB3ReplayBuffer<OBSERVATION>& buffer, const OBSERVATION* observations,
+                     std::size_t transition, T* target) {
+        const OBSERVATION* source = observations + transition * DIM;
+        for (std::size_t i = 0; i < DIM; i++) {
+            target[i * STRIDE] = static_cast<T>(preprocess<DIVISOR>(
+                source[i], buffer.observation_mean, buffer.observation_standard_deviation, i, buffer.observation_clip));
+        }
+    }
+
+    // target[i * STRIDE] = element i of one entry of a dictionary.
+    template <typename ENTRY, std::size_t DIVISOR, std::size_t STRIDE, typename T>
+    inline void read_entry(const EntryArray& entry, std::size_t transition, double bound, T* target) {
+        const auto* source = static_cast<const typename ENTRY::T*>(entry.values) + transition * ENTRY::DIM;
+        for (std::size_t i = 0; i < ENTRY::DIM; i++) {
+            target[i * STRIDE] =
+                static_cast<T>(preprocess<DIVISOR>(source[i], entry.mean, entry.standard_deviation, i, bound));
+        }
+    }
+
+    // The same for all entries, one behind the other.
+    template <std::size_t DIM, std::size_t DIVISOR, std::size_t STRIDE, typename... ENTRY, typename T>
+    inline void read(const SB3ReplayBuffer<Entries<ENTRY...>>& buffer, const Entries<ENTRY...>* entries,
+                     std::size_t transition, T* target) {
+        static_assert((ENTRY::DIM + ... + 0) == DIM, "the entries are the whole observation");
+        const auto* array = reinterpret_cast<const EntryArray*>(entries);
+        ((read_entry<ENTRY, DIVISOR, STRIDE>(*array++, transition, buffer.observation_clip, target),
+          target += ENTRY::DIM * STRIDE),
+         ...);
     }
 
     template <typename OBSERVATION>
@@ -86,14 +118,13 @@ namespace rl_tools::rl::components::sb3_replay_buffer {
             sum_of_rewards = reward(buffer, first);
         }
         const std::size_t last = transition(buffer, index);
-        const Index following = {static_cast<std::uint32_t>((index.row + 1) % buffer.capacity), index.environment};
-        const OBSERVATION* source = buffer.observations + first * OBSERVATION_DIM;
-        const OBSERVATION* next_source = buffer.next_observations
-                                             ? buffer.next_observations + last * OBSERVATION_DIM
-                                             : buffer.observations + transition(buffer, following) * OBSERVATION_DIM;
-        for (std::size_t i = 0; i < OBSERVATION_DIM; i++) {
-            observation[i * STRIDE + lane] = static_cast<T>(preprocess<DIVISOR>(buffer, source[i], i));
-            next_observation[i * STRIDE + lane] = static_cast<T>(preprocess<DIVISOR>(buffer, next_source[i], i));
+        read<OBSERVATION_DIM, DIVISOR, STRIDE>(buffer, buffer.observations, first, observation + lane);
+        if (buffer.next_observations) {
+            read<OBSERVATION_DIM, DIVISOR, STRIDE>(buffer, buffer.next_observations, last, next_observation + lane);
+        } else {
+            const Index following = {static_cast<std::uint32_t>((index.row + 1) % buffer.capacity), index.environment};
+            read<OBSERVATION_DIM, DIVISOR, STRIDE>(buffer, buffer.observations, transition(buffer, following),
+                                                   next_observation + lane);
         }
         return {static_cast<T>(sum_of_rewards), static_cast<T>(buffer.dones[last] * (1 - buffer.timeouts[last])),
                 discount};
@@ -108,6 +139,10 @@ namespace rl_tools::rl::components::sb3_replay_buffer {
         const std::uint8_t* terminated;  // "
         const std::uint8_t* truncated;   // "
     };
+
+    // Compiled environments have no dictionaries: a loop over such a buffer is never run.
+    template <std::size_t OBSERVATION_DIM, std::size_t ACTION_DIM, typename... ENTRY>
+    inline void store(SB3ReplayBuffer<Entries<ENTRY...>>&, std::int64_t, const Step&, bool) {}
 
     // Writes row `row` as SB3's `add` does. Without `handle_timeout_termination` nothing tells time limits apart.
     template <std::size_t OBSERVATION_DIM, std::size_t ACTION_DIM, typename OBSERVATION>

@@ -7,6 +7,26 @@
 #include <rl_tools/rl_tools.h>
 
 namespace rl_tools::rl::components {
+    namespace sb3_replay_buffer {
+        // One entry of a dictionary of observations: its type and number of elements.
+        template <typename T_T, std::size_t T_DIM>
+        struct Entry {
+            using T = T_T;
+            static constexpr std::size_t DIM = T_DIM;
+        };
+
+        // Stands in the place of an observation's type where observations are dictionaries. `observations` and
+        // `next_observations` of the buffer are then addresses of an `EntryArray` for each entry, in this order.
+        template <typename... ENTRY>
+        struct Entries {};
+
+        struct EntryArray {
+            const void* values;                // [row][environment][DIM] of the entry's type
+            const double* mean;                // [DIM]; null where the entry is not normalised
+            const double* standard_deviation;  // "
+        };
+    }
+
     template <typename T_OBSERVATION>
     struct SB3ReplayBuffer {
         T_OBSERVATION* observations;       // [row][environment][OBSERVATION_DIM]
