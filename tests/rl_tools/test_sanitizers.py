@@ -26,6 +26,9 @@ SPECS = {
         9, 3, (), (8,), batch_size=17, observation_type="uint8", use_sde=True, observation_divisor=255
     ),
     "several panels": KernelSpec(20, 1, (32,), (16, 16, 16), n_critics=1, batch_size=50),
+    "ten critics": KernelSpec(3, 1, (8,), (8,), n_critics=10, batch_size=20),
+    # Weights too large for the second-level cache are read for several lines of samples at a time.
+    "wide panels": KernelSpec(3, 1, (4,), (368, 368), n_critics=1, batch_size=12, scalar_type="float64"),
     "BLAS": KernelSpec(5, 3, (17, 70), (31, 18), n_critics=2, batch_size=150, use_blas=True),
     "BLAS and state-dependent noise": KernelSpec(
         7, 2, (35,), (19,), n_critics=2, batch_size=75, use_sde=True, use_blas=True, scalar_type="float64"
@@ -82,7 +85,10 @@ def test_checkpoint_under_address_and_undefined_behaviour_sanitizers(tmp_path):
     compile_and_run("checkpoint_test.cpp", tmp_path, *SANITIZED)
 
 
-@pytest.mark.parametrize("name", ["several panels", "BLAS"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["several panels", "BLAS", "state-dependent noise", "BLAS and state-dependent noise", "no hidden layers"]
+)
 def test_kernel_under_thread_sanitizer(name, tmp_path):
     (tmp_path / "kernel_spec.h").write_text(SPECS[name].header())
     compile_and_run("sac_test.cpp", tmp_path, "-fsanitize=thread")
