@@ -137,13 +137,13 @@ def require_numbers(model: SAC) -> None:
             isinstance(model.target_entropy, float)
             and model.log_ent_coef.numel() == 1
             and model.log_ent_coef.requires_grad,
-            f"target_entropy is {model.target_entropy!r} and log_ent_coef {model.log_ent_coef!r}",
+            "target_entropy is no float, or log_ent_coef is not one trainable number",
             "set target_entropy to a float and log_ent_coef to a tensor with one element that requires a gradient",
         )
     else:
         coefficient = getattr(model, "ent_coef_tensor", None)
         _require(
             isinstance(coefficient, th.Tensor) and coefficient.numel() == 1 and not coefficient.requires_grad,
-            f"the entropy coefficient is not learned, and ent_coef_tensor is {coefficient!r}",
+            "the entropy coefficient is not learned, and ent_coef_tensor is not one number",
             "set ent_coef_tensor to a tensor with one number",
         )

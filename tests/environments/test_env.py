@@ -224,7 +224,7 @@ def test_render_modes(custom):
     env.reset()
     with pytest.warns(UserWarning, match="pass render_mode='rgb_array'"):
         assert env.unwrapped.render() is None
-    with pytest.raises(TypeError, match="nobody has told how this environment is drawn"):
+    with pytest.raises(TypeError, match="this environment has no renderer; leave render_mode out"):
         gym.make(custom, render_mode="rgb_array")
     with pytest.raises(ValueError, match="expected 'rgb_array' or None"):
         NativeEnv(EXAMPLE, render_mode="ansi")

@@ -88,7 +88,7 @@ model = make(1)
 for net_arch in ([16, 16], [17]):  # with a library in the cache, and without
     model = make(1, policy_kwargs={"net_arch": net_arch})
     model.predict(model.observation_space.sample())
-    assert (model._runtime.predicting_kernel(model) is not None) == (net_arch == [16, 16])
+    assert (model._session.for_predicting(model) is not None) == (net_arch == [16, 16])
 """,
         cache,
         CXX=str(compiler),

@@ -34,6 +34,8 @@ def step_until_it_throws(environments, autoreset=Autoreset.SAME_STEP):
 def test_the_error_names_function_and_folder(function, changed_example):
     folder = changed_example(STATE, STDEXCEPT, PLACES[function])
     environments = Environments(folder, 3)
+    for index in range(3):
+        environments.seed(index, index)
     environments.reset()
     with pytest.raises(
         NativeEnvironmentError, match=rf"^{function}\(\) of environment \d in .* threw an exception: broken\."

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from toolchains import COLUMNS, INSTRUCTION_SETS, MACOS, NATIVE, ROOT, TOOLCHAINS, WINDOWS, Toolchain
 
-from sb3_tinyrl._native.abi.specs import KernelSpec
+from sb3_tinyrl._native.abi.specs import EnvironmentSpec, KernelSpec
 
 pytestmark = pytest.mark.slow
 
@@ -43,8 +43,8 @@ def shows(record_property: Callable[[str, object], None]) -> Callable[[Toolchain
     return record
 
 
-def write_spec(name: str, folder: Path) -> Path:
-    (folder / "kernel_spec.h").write_text(SPECS[name].header())
+def write_spec(spec: KernelSpec | EnvironmentSpec, folder: Path) -> Path:
+    (folder / "kernel_spec.h").write_text(spec.header())
     return folder
 
 
@@ -56,9 +56,10 @@ def test_compiles(toolchain, shows, tmp_path):
     """Kernels without and with a BLAS and gSDE, and all environments, with warnings as errors."""
     shows(toolchain, "compiles")
     for name in SPECS:
-        toolchain.library(KERNEL, tmp_path / "kernel", includes=[write_spec(name, tmp_path)])
+        toolchain.library(KERNEL, tmp_path / "kernel", includes=[write_spec(SPECS[name], tmp_path)])
     for folder in () if toolchain in INSTRUCTION_SETS else ENVIRONMENTS:
-        toolchain.library(ENVIRONMENT, tmp_path / "environment", quote_includes=[folder])
+        includes = [write_spec(EnvironmentSpec(folder), tmp_path)]
+        toolchain.library(ENVIRONMENT, tmp_path / "environment", includes=includes, quote_includes=[folder])
 
 
 @each
@@ -66,14 +67,19 @@ def test_runs(toolchain, shows, tmp_path):
     """The kernel's own tests in C++, those of its functions, its thread pool and an environment."""
     shows(toolchain, "runs")
     toolchain.require_runner()
+    car_track = ROOT / "rl_tools" / "rl" / "zoo" / "car_track"
+    includes = [write_spec(EnvironmentSpec(car_track), tmp_path)]
     for source, flags in (
         ("math_test.cpp", []),
         ("thread_pool_test.cpp", []),
-        ("environment_test.cpp", ["-iquote", str(ROOT / "rl_tools" / "rl" / "zoo" / "car_track")]),
+        ("environment_test.cpp", ["-iquote", str(car_track)]),
     ):
-        assert toolchain.run(toolchain.program(source, tmp_path / "program.exe", *flags)) == "ok\n", source
+        program = toolchain.program(source, tmp_path / "program.exe", *flags, includes=includes)
+        assert toolchain.run(program) == "ok\n", source
     for name in ("float32", "BLAS", "gSDE"):
-        program = toolchain.program("sac_test.cpp", tmp_path / "program.exe", includes=[write_spec(name, tmp_path)])
+        program = toolchain.program(
+            "sac_test.cpp", tmp_path / "program.exe", includes=[write_spec(SPECS[name], tmp_path)]
+        )
         assert toolchain.run(program) == "ok\n", name
 
 
@@ -81,7 +87,7 @@ def test_runs(toolchain, shows, tmp_path):
 def computed_here(folder: Path) -> np.ndarray:
     """All that the float64 kernel computes when compiled by g++ for this processor."""
     toolchain = NATIVE[0]
-    program = toolchain.program("sac_test.cpp", folder / "here", includes=[write_spec("float64", folder)])
+    program = toolchain.program("sac_test.cpp", folder / "here", includes=[write_spec(SPECS["float64"], folder)])
     return np.array(toolchain.run(program, "print").split(), float)
 
 
@@ -90,7 +96,9 @@ def test_float64_equals_that_of_this_machine(toolchain, shows, tmp_path, tmp_pat
     """Weights, moments, losses and actions after some gradient steps, which tests/test_parity.py holds to SB3's."""
     shows(toolchain, "float64 equal to 1e-12")
     toolchain.require_runner()
-    program = toolchain.program("sac_test.cpp", tmp_path / "there.exe", includes=[write_spec("float64", tmp_path)])
+    program = toolchain.program(
+        "sac_test.cpp", tmp_path / "there.exe", includes=[write_spec(SPECS["float64"], tmp_path)]
+    )
     assert toolchain.run(program) == "ok\n"
     there = np.array(toolchain.run(program, "print").split(), float)
     np.testing.assert_allclose(there, computed_here(tmp_path_factory.getbasetemp()), rtol=1e-12, atol=1e-12)
@@ -128,9 +136,13 @@ def output_of(program: str, *arguments: object) -> str:
 
 def libraries(toolchain: Toolchain, folder: Path) -> list[Path]:
     """One with gSDE, and the environment with the most mathematics."""
-    kernel = toolchain.library(KERNEL, folder / "kernel.so", includes=[write_spec("gSDE", folder)])
+    kernel = toolchain.library(KERNEL, folder / "kernel.so", includes=[write_spec(SPECS["gSDE"], folder)])
     l2f = ROOT / "rl_tools" / "rl" / "zoo" / "l2f"
-    return [kernel, toolchain.library(ENVIRONMENT, folder / "environment.so", quote_includes=[l2f])]
+    includes = [write_spec(EnvironmentSpec(l2f), folder)]
+    return [
+        kernel,
+        toolchain.library(ENVIRONMENT, folder / "environment.so", includes=includes, quote_includes=[l2f]),
+    ]
 
 
 @pytest.mark.parametrize("toolchain", WINDOWS, ids=str)

@@ -11,13 +11,20 @@
 #include <thread>
 #include <vector>
 
+#ifndef _WIN32
 #include <sys/resource.h>
 #include <unistd.h>
+#endif
 
 #include <rl_tools/utils/thread_pool/thread_pool.h>
 
 using Pool = rl_tools::utils::ThreadPool;
 
+#ifdef _WIN32
+bool limit_threads() {
+    return false;
+}
+#else
 // Root has no limit on processes, so it becomes a user without any; the sanitizer has a thread of its own, too.
 bool limit_threads() {
     constexpr unsigned UNUSED_USER = 54321;
@@ -27,6 +34,7 @@ bool limit_threads() {
     const rlimit few{4, 4};
     return setrlimit(RLIMIT_NPROC, &few) == 0;
 }
+#endif
 
 bool run_jobs(Pool& pool) {
     const unsigned n_threads = pool.size();
