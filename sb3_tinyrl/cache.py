@@ -64,9 +64,10 @@ def _explained(run: Any) -> Any:
 
 def _list(_: argparse.Namespace) -> int:
     entries = sorted(_cache().entries(), key=lambda entry: max(entry.used, entry.built), reverse=True)
-    table = console_table(["name", "size", "built", "last use", "for"], map(_row, entries), str(cache_directory()))
+    table = console_table(["name", "size", "built", "last use", "for"], map(_row, entries))
     table.columns[-1].justify = "left"
     table.columns[-1].overflow = "fold"
+    print(cache_directory())  # by itself, as a table would break a long path
     Console().print(table)
     return 0
 
