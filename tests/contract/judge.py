@@ -362,13 +362,19 @@ class Judgement:
 
             case.model.logger.name_to_value.clear()
             outcomes.append(attempt(run))
-        said, buffer = str(outcomes[0].error), self.reference.model.replay_buffer
-        if "would turn all weights into NaN" in said and not np.isfinite(buffer.observations[: buffer.size()]).all():
-            return False  # SB3 goes on until it acts with such weights
+        if self.has_refused_nan(outcomes[0]):
+            return False
         if both_failed("learn", *outcomes, self.example):
             return False
         require_equal("learn", *(observables(case, b) for case, b in zip(self.cases, before, strict=True)))
         return True
+
+    def has_refused_nan(self, outcome: Outcome) -> bool:
+        """Whether ours has ended for a NaN in the buffer; SB3 goes on until it acts with what it makes of the weights."""
+        if "would turn all weights into NaN" not in str(outcome.error):
+            return False
+        buffer = self.reference.model.replay_buffer
+        return not np.isfinite(buffer.observations[: buffer.size()]).all()
 
     def train(self) -> bool:
         ours, reference = self.ours.model, self.reference.model
@@ -390,7 +396,7 @@ class Judgement:
             with given:
                 reference.train(gradient_steps=N_UPDATES, batch_size=reference.batch_size)
 
-        if both_failed("train", outcome, attempt(expected), self.example):
+        if self.has_refused_nan(outcome) or both_failed("train", outcome, attempt(expected), self.example):
             return False
         if ours._n_updates > updates:
             self.require_told(is_native)

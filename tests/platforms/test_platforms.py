@@ -162,7 +162,7 @@ def test_windows_loads_libraries(toolchain, shows, tmp_path):
     toolchain.require_runner()
     (tmp_path / "load.cpp").write_text(LOADER)
     loader = toolchain.program(str(tmp_path / "load.cpp"), tmp_path / "load.exe")
-    for library, function in zip(libraries(toolchain, tmp_path), ("sb3_sac_train", "environment_step"), strict=True):
+    for library, function in zip(libraries(toolchain, tmp_path), ("kernel_train", "environment_step"), strict=True):
         assert toolchain.run(loader, str(library), function) == "ok\n"
 
 
