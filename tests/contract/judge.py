@@ -370,7 +370,7 @@ class Judgement:
         return True
 
     def has_refused_nan(self, outcome: Outcome) -> bool:
-        """Whether ours has ended for a NaN in the buffer; SB3 goes on until it acts with what it makes of the weights."""
+        """Whether ours has ended for a NaN in the buffer; SB3 goes on until it acts with weights of NaN."""
         if "would turn all weights into NaN" not in str(outcome.error):
             return False
         buffer = self.reference.model.replay_buffer
