@@ -50,7 +50,7 @@ class FusedCollection(NativeActor):
 
     def _trained_optimizers(self) -> list[th.optim.Optimizer]:
         """Those whose learning rate SB3 sets in an update."""
-        return [optimizer for optimizer, _ in training.optimizers(self).values()]
+        return [*training.optimizers(self).values()]
 
     def _collect_natively(
         self,

@@ -225,7 +225,7 @@ class Watch:
         self._contents += [critic.q_networks, target.q_networks]
         if model.log_ent_coef is not None:
             self._tensors.append(model.log_ent_coef)
-        for optimizer, _ in training.optimizers(model).values():
+        for optimizer in training.optimizers(model).values():
             self._owners.append(vars(optimizer))
             self._instances.append(optimizer)
             self._add_attributes(optimizer, "state", "param_groups")

@@ -119,7 +119,7 @@ def require_own_training_methods(model: SAC) -> None:
         [
             *policy.critic.modules(),
             *policy.critic_target.modules(),
-            *(optimizer for optimizer, _ in optimizers(model).values()),
+            *optimizers(model).values(),
         ]
     )
 
@@ -175,7 +175,7 @@ def require_no_training_hooks(model: SAC) -> None:
             "a parameter has a hook that changes or reads its gradient",
             _REMOVE_HOOKS,
         )
-    for name, (optimizer, _) in optimizers(model).items():
+    for name, optimizer in optimizers(model).items():
         _require(
             not optimizer._optimizer_step_pre_hooks and not optimizer._optimizer_step_post_hooks,
             f"the {name}'s optimizer has hooks around its step",

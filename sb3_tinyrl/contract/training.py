@@ -18,17 +18,25 @@ _require = UnsupportedByKernelError.unless
 MOMENTS = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
 
-def optimizers(model: SAC) -> dict[str, tuple[th.optim.Optimizer, Sequence[th.Tensor]]]:
-    """Optimizers of what is trained, and what each has to hold."""
-    result: dict[str, tuple[th.optim.Optimizer, Sequence[th.Tensor]]] = {
-        "actor": (model.policy.actor.optimizer, [*model.policy.actor.parameters()]),
-        "critic": (model.policy.critic.optimizer, [*model.policy.critic.parameters()]),
+def optimizers(model: SAC) -> dict[str, th.optim.Optimizer]:
+    """Optimizers of what is trained. Asked at each step, so it walks through no module."""
+    result: dict[str, th.optim.Optimizer] = {
+        "actor": model.policy.actor.optimizer,
+        "critic": model.policy.critic.optimizer,
     }
     if learns_entropy_coefficient(model):
         assert model.ent_coef_optimizer is not None
-        assert model.log_ent_coef is not None
-        result["entropy coefficient"] = (model.ent_coef_optimizer, [model.log_ent_coef])
+        result["entropy coefficient"] = model.ent_coef_optimizer
     return result
+
+
+def _parameters_of(name: str, model: SAC) -> list[th.Tensor]:
+    """What the optimizer of this name has to hold."""
+    if name == "entropy coefficient":
+        assert model.log_ent_coef is not None
+        return [model.log_ent_coef]
+    network: th.nn.Module = getattr(model.policy, name)
+    return [*network.parameters()]
 
 
 def learns_entropy_coefficient(model: SAC) -> bool:
@@ -38,7 +46,8 @@ def learns_entropy_coefficient(model: SAC) -> bool:
 
 def require_known_optimizer(model: SAC) -> None:
     """Each optimizer is torch's Adam or AdamW with one group that holds just the network's parameters."""
-    for name, (optimizer, parameters) in optimizers(model).items():
+    for name, optimizer in optimizers(model).items():
+        parameters = _parameters_of(name, model)
         _require(
             type(optimizer) in (th.optim.Adam, th.optim.AdamW),
             f"the {name}'s optimizer is {type(optimizer).__name__}, the kernel has Adam and AdamW only",
@@ -91,7 +100,7 @@ def _require_optimizer_state(name: str, optimizer: th.optim.Optimizer, parameter
 
 def require_known_optimizer_options(model: SAC) -> None:
     """Their options are those that the kernel computes."""
-    for name, (optimizer, _) in optimizers(model).items():
+    for name, optimizer in optimizers(model).items():
         group = optimizer.param_groups[0]
         for option in ("maximize", "capturable", "differentiable", "fused"):
             _require(
