@@ -153,16 +153,14 @@ class NativeOffPolicy(FusedCollection):
         :param batch_size: samples in each
         """
         bound = self._bound(batch_size)
+        if bound is not None:
+            self._update_learning_rate(self._trained_optimizers())
+            if not is_known_schedule(self.lr_schedule) or self._has_own("_update_learning_rate"):
+                self._session.distrust()  # the user's code has just run
+                bound = self._bound(batch_size)
         if bound is None:
             super().train(gradient_steps, batch_size)
             return
-        self._update_learning_rate(self._trained_optimizers())
-        if not is_known_schedule(self.lr_schedule) or self._has_own("_update_learning_rate"):
-            self._session.distrust()  # the user's code has just run
-            bound = self._bound(batch_size)
-            if bound is None:
-                super().train(gradient_steps, batch_size)
-                return
         losses: list[npt.NDArray[np.float64]] = []
         n_left = gradient_steps
         try:
