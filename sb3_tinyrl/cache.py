@@ -63,7 +63,7 @@ def _explained(run: Any) -> Any:
 
 
 def _list(_: argparse.Namespace) -> int:
-    entries = sorted(_cache().entries(), key=lambda entry: max(entry.used, entry.built), reverse=True)
+    entries = sorted(_cache().entries(), key=lambda entry: entry.last_needed, reverse=True)
     table = console_table(["name", "size", "built", "last use", "for"], map(_row, entries))
     table.columns[-1].justify = "left"
     table.columns[-1].overflow = "fold"

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 
 from sb3_tinyrl._native.errors import CacheError, KernelBuildError, UntrustedCacheError
@@ -154,6 +155,11 @@ class Entry:
     used: float
     purpose: str
 
+    @property
+    def last_needed(self) -> float:
+        """When it was last loaded, or built if that was later, in seconds since the epoch."""
+        return max(self.used, self.built)
+
 
 @dataclass(frozen=True)
 class KernelCache:
@@ -277,11 +283,11 @@ class KernelCache:
         :param keep: the key of one that stays
         """
         now = time.time()
-        entries = sorted(self.entries(), key=lambda entry: max(entry.used, entry.built))
+        entries = sorted(self.entries(), key=attrgetter("last_needed"))
         total = sum(entry.size for entry in entries)
         removed = []
         for entry in entries:
-            idle = now - max(entry.used, entry.built)
+            idle = now - entry.last_needed
             is_too_much = max_bytes is not None and total > max_bytes
             is_too_old = max_seconds is not None and idle > max_seconds
             if (is_too_much or is_too_old) and idle > _SECONDS_IN_USE and entry.key != keep and self._remove(entry.key):
