@@ -138,7 +138,7 @@ ARGUMENTS = (
     Argument("seed", "any"),
     Argument(
         "device",
-        '`"cpu"`, `"auto"` without a GPU',
+        '`"cpu"`; `"auto"`, which is the CPU wherever a kernel serves the model',
         torch="all others; frozen parameters",
         require=policy.require_tensors,
     ),
