@@ -370,11 +370,16 @@ class Judgement:
         return True
 
     def has_refused_nan(self, outcome: Outcome) -> bool:
-        """Whether ours has ended for a NaN in the buffer; SB3 goes on until it acts with weights of NaN."""
+        """Whether ours has ended for what float32 can't hold in the buffer.
+
+        SB3 goes on until it acts with weights of NaN, and further once ``torch.compile`` has turned off the checks of
+        torch's distributions for the whole process.
+        """
         if "would turn all weights into NaN" not in str(outcome.error):
             return False
         buffer = self.reference.model.replay_buffer
-        return not np.isfinite(buffer.observations[: buffer.size()]).all()
+        with np.errstate(over="ignore"):
+            return not np.isfinite(buffer.observations[: buffer.size()].astype(np.float32)).all()
 
     def train(self) -> bool:
         ours, reference = self.ours.model, self.reference.model
