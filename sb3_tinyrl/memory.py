@@ -7,11 +7,13 @@ something else in their place.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from operator import attrgetter, is_, itemgetter
 from typing import Any
 
+import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3 import SAC
@@ -178,9 +180,11 @@ class Watch:
         modules = [policy, *actor.modules()] if acting_only else [*policy.modules()]
         self._tensors: list[th.Tensor] = [*(actor if acting_only else policy).parameters()]
         # Views of dictionaries, which show what these hold at each look.
-        self._contents: list[Iterable[object]] = [m._parameters.values() for m in modules if m._parameters]
-        self._contents += [m._modules.values() for m in modules if m._modules]
-        self._attributes: list[tuple[Callable[[Any], tuple[object, ...]], dict[str, Any]]] = []
+        self._parameters: list[Iterable[Any]] = [m._parameters.values() for m in modules if m._parameters]
+        self._contents: list[Iterable[object]] = [m._modules.values() for m in modules if m._modules]
+        self._states: list[Iterable[object]] = []  # of optimizers, and the parameters that these hold
+        self._attributes: list[tuple[Callable[[Any], object], dict[str, Any]]] = []
+        self._singles: list[tuple[dict[str, Any], str]] = []
         self._moments: list[th.Tensor] = []
         self._owners: list[dict[str, Any]] = [vars(policy), vars(actor)]
         self._leaves = [vars(module) for module in modules]
@@ -191,20 +195,25 @@ class Watch:
         self._add_attributes(model, "policy", "actor", "observation_space", "action_space", "use_sde")
         if not acting_only:
             self._add_training(model)
-        # Tensors of one element are compared by their value where only identity counts.
-        self._singles = [
-            module._parameters.values()
-            for module in modules
-            if any(tensor is not None and tensor.numel() == 1 for tensor in module._parameters.values())
-        ]
         self._before = self._look()
-        self._objects = [*self._read_objects()]
-        self._identities = [*chain.from_iterable(self._contents), _END]
+        self._single_objects = self._read_singles()
+        self._identities = [*self._read_identities()]
         self._thorough_before = self._look_thoroughly()
 
     def _add_attributes(self, item: object, *names: str) -> None:
-        assert len(names) > 1  # of a single one, itemgetter makes no tuple
-        self._attributes.append((itemgetter(*names), vars(item)))
+        self._add_entries(vars(item), *names)
+
+    def _add_entries(self, dictionary: dict[str, Any], *names: str) -> None:
+        self._attributes.append((itemgetter(*names), dictionary))
+        self._note_singles(dictionary, *names)
+
+    def _note_singles(self, dictionary: dict[str, Any], *names: str) -> None:
+        """Tensors and arrays of one element compare by their value, where only identity counts."""
+        self._singles += [
+            (dictionary, name)
+            for name in names
+            if isinstance(dictionary[name], (th.Tensor, np.ndarray)) and math.prod(dictionary[name].shape) == 1
+        ]
 
     def _add_training(self, model: SAC) -> None:
         critic, target = model.policy.critic, model.policy.critic_target
@@ -221,36 +230,44 @@ class Watch:
         self._add_attributes(critic, "optimizer", "q_networks")
         self._add_attributes(target, "q_networks", "training")
         self._add_attributes(buffer, *(name for name in vars(buffer) if name not in ("pos", "full")))
-        self._attributes += [(_entries, arrays) for arrays in vars(buffer).values() if isinstance(arrays, dict)]
+        for arrays in vars(buffer).values():
+            if isinstance(arrays, dict):
+                self._attributes.append((_entries, arrays))
+                self._note_singles(arrays, *arrays)
         self._contents += [critic.q_networks, target.q_networks]
         if model.log_ent_coef is not None:
             self._tensors.append(model.log_ent_coef)
+            self._parameters.append([model.log_ent_coef])
         for optimizer in training.optimizers(model).values():
             self._owners.append(vars(optimizer))
             self._instances.append(optimizer)
             self._add_attributes(optimizer, "state", "param_groups")
             for group in optimizer.param_groups:
-                self._attributes.append((itemgetter(*(key for key in _OPTIMIZER_OPTIONS if key in group)), group))
-                self._contents.append(group["params"])
+                self._add_entries(group, *(key for key in _OPTIMIZER_OPTIONS if key in group))
+                self._states.append(group["params"])
             states = optimizer.state.values()
-            self._contents += [optimizer.param_groups, states, *(state.values() for state in states)]
+            self._contents.append(optimizer.param_groups)
+            self._states += [states, *(state.values() for state in states)]
             self._moments += [moment for state in states for moment in state.values()]
 
     def holds(self) -> bool:
         """Whether all is as it was, as far as a few microseconds tell: memory, structure, hooks and options."""
         try:
-            # Lists compare their elements by identity first. What is not identical here either compares so itself, or
-            # is a tensor of several elements, whose comparison has no truth value.
-            return self._look() == self._before and all(map(is_, self._read_objects(), self._objects))
-        except (KeyError, RuntimeError, ValueError):
+            # Lists and tuples compare their elements by identity first. What is not identical here is of equal value,
+            # or a tensor or an array of several elements, whose comparison has no truth value.
+            return self._look() == self._before and all(map(is_, self._read_singles(), self._single_objects))
+        except (KeyError, RuntimeError, TypeError, ValueError):
             return False
 
     def holds_thoroughly(self) -> bool:
-        """The same, and no method was replaced and no tensor resized or frozen: asked after the user's code has run."""
+        """The same, and no method or state of an optimizer was replaced, and no tensor resized or frozen.
+
+        Asked after the user's code has run.
+        """
         try:
             return (
                 self.holds()
-                and all(map(is_, chain(*self._contents, (_END,)), self._identities))
+                and all(map(is_, self._read_identities(), self._identities))
                 and self._look_thoroughly() == self._thorough_before
             )
         except KeyError:
@@ -259,15 +276,18 @@ class Watch:
     def _look(self) -> tuple[object, ...]:
         return (
             [*chain.from_iterable(self._contents)],
-            [*map(_data_ptr, self._tensors)],
+            [*map(_data_ptr, chain.from_iterable(self._parameters))],
             [*map(len, self._owners)],
+            [get(dictionary) for get, dictionary in self._attributes],
             log_std_bounds(),
             RemovableHandle.next_id,  # torch counts all hooks of modules, tensors and optimizers here
         )
 
-    def _read_objects(self) -> Iterator[object]:
-        values = [get(dictionary) for get, dictionary in self._attributes]
-        return chain(chain.from_iterable(values), chain.from_iterable(self._singles), (_END,))
+    def _read_singles(self) -> list[object]:
+        return [dictionary.get(name) for dictionary, name in self._singles]
+
+    def _read_identities(self) -> Iterator[object]:
+        return chain(*self._parameters, *self._contents, *self._states, (_END,))
 
     def _look_thoroughly(self) -> tuple[object, ...]:
         return (

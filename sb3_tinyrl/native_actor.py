@@ -234,7 +234,7 @@ class NativeActor(Base):
             return None
         is_batch = observation.ndim > len(space.shape)
         observations = observation if is_batch else observation[np.newaxis]
-        if observations.shape[1:] != space.shape or is_image_space(space):
+        if observations.shape[1:] != space.shape or (len(space.shape) == 3 and is_image_space(space)):
             return None  # of images, channels may have to be moved
         return observations, is_batch
 
@@ -296,6 +296,8 @@ class NativeActor(Base):
 
     def _has_own(self, *methods: str) -> bool:
         """Whether one of these methods is the user's: of a subclass, or put onto the model."""
-        return any(
-            name in self.__dict__ or not getattr(type(self), name).__module__.startswith(_LIBRARIES) for name in methods
-        )
+        own, cls = self.__dict__, type(self)
+        for name in methods:  # noqa: SIM110 - a generator would take longer than the rest
+            if name in own or not getattr(cls, name).__module__.startswith(_LIBRARIES):
+                return True
+        return False

@@ -21,6 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_tinyrl._native.errors import NativeEnvironmentError, UnsupportedByKernelError
 from sb3_tinyrl.batches import CopiedBatches, raise_not_finite
 from sb3_tinyrl.callback_schedule import idle_steps, is_known_schedule
+from sb3_tinyrl.environments.dummy_vec_env import step
 from sb3_tinyrl.fused_collection import FusedCollection
 from sb3_tinyrl.observations import require_finite
 from sb3_tinyrl.session import Bound
@@ -86,7 +87,7 @@ class NativeOffPolicy(FusedCollection):
                 self._reset_noise(env.num_envs, learning_starts)
             actions, buffer_actions = self._sample_action(learning_starts, action_noise, env.num_envs)
             try:
-                new_obs, rewards, dones, infos = env.step(actions)
+                new_obs, rewards, dones, infos = step(env, actions)
             except NativeEnvironmentError:
                 self._last_obs = None  # its episodes are over: the next run begins with a reset
                 raise

@@ -20,10 +20,7 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
 def optimizers(model: SAC) -> dict[str, th.optim.Optimizer]:
     """Optimizers of what is trained. Asked at each step, so it walks through no module."""
-    result: dict[str, th.optim.Optimizer] = {
-        "actor": model.policy.actor.optimizer,
-        "critic": model.policy.critic.optimizer,
-    }
+    result: dict[str, th.optim.Optimizer] = {"actor": model.actor.optimizer, "critic": model.critic.optimizer}
     if learns_entropy_coefficient(model):
         assert model.ent_coef_optimizer is not None
         result["entropy coefficient"] = model.ent_coef_optimizer
