@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,10 +37,26 @@ _LOOP_METHODS = (
 )
 
 
+class PendingUpdates(NamedTuple):
+    """Gradient steps that one call of ``train`` has left to be taken with the next steps of the environments.
+
+    :param first_step: how many of that call have been taken
+    :param n_steps: how many are left
+    :param batch_size: of each
+    """
+
+    first_step: int
+    n_steps: int
+    batch_size: int
+
+
 class FusedCollection(NativeActor):
     """Lets a loop in C++ take the steps that neither a callback nor code of the user's has to see."""
 
+    overlap: bool
     _fused_loop: FusedLoop | None
+    _pending: Sequence[int] | None
+    """A :class:`PendingUpdates`, or the list that a zip file makes of it."""
 
     def _kernel_hyper_parameters(self) -> HyperParameters:
         """Hyperparameters as they are now."""
@@ -142,9 +160,14 @@ class FusedCollection(NativeActor):
             return None  # SB3's `add` says so
         if buffer.optimize_memory_usage and buffer.buffer_size < 2:
             return None  # there is never anything to draw: `train` says so
+        pending = PendingUpdates(*(self._pending or (0, 0, self.batch_size)))
+        n_shares = 1 if is_in_episodes else train_freq.frequency - n_collected_steps
+        if pending.n_steps > n_shares * MAX_STEPS or pending.batch_size != self.batch_size:
+            return None  # more than one call takes
         assert self._kernel_key is not None
+        hyper_parameters = self._kernel_hyper_parameters()
         return LoopRequest(
-            hyper_parameters=self._kernel_hyper_parameters(),
+            hyper_parameters=hyper_parameters,
             replay=bound.replay.view(self),
             key=self._kernel_key,
             exploration=matrices,
@@ -156,6 +179,8 @@ class FusedCollection(NativeActor):
             max_steps=max_steps,
             max_episodes=max_episodes,
             learning_rates=self._learning_rates(max_steps) if is_schedule_known else np.zeros(max_steps),
+            overlap=self.overlap,
+            pending_learning_rate=hyper_parameters.actor_optimizer.learning_rate,
             progress=LoopProgress(
                 n_collected_steps=n_collected_steps,
                 n_collected_episodes=n_collected_episodes,
@@ -163,6 +188,8 @@ class FusedCollection(NativeActor):
                 is_full=buffer.full,
                 n_sampled_batches=self._n_sampled_batches,
                 n_sampled_actions=self._n_sampled_actions,
+                n_pending_updates=pending.n_steps,
+                n_overlapped_updates=pending.first_step,
             ),
         )
 
@@ -178,6 +205,8 @@ class FusedCollection(NativeActor):
         assert buffer is not None
         buffer.pos, buffer.full = progress.position, bool(progress.is_full)
         self._n_sampled_batches, self._n_sampled_actions = progress.n_sampled_batches, progress.n_sampled_actions
+        pending = PendingUpdates(progress.n_overlapped_updates, progress.n_pending_updates, self.batch_size)
+        self._pending = pending if pending.n_steps else None
         if outcome.n_steps == 0:
             return
         self.num_timesteps += outcome.n_steps * env.num_envs

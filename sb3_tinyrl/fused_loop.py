@@ -47,6 +47,8 @@ class LoopRequest:
     :param max_steps: of each environment
     :param max_episodes: in all environments together, 0 for any number
     :param learning_rates: shape ``(max_steps,)``, of the gradient steps that follow each step
+    :param overlap: whether these are taken with the next steps rather than before them
+    :param pending_learning_rate: of the gradient steps that are pending in ``progress``
     :param progress: where the loop is
     """
 
@@ -62,6 +64,8 @@ class LoopRequest:
     max_steps: int
     max_episodes: int
     learning_rates: npt.NDArray[np.float64]
+    overlap: bool
+    pending_learning_rate: float
     progress: LoopProgress
 
 
@@ -119,6 +123,8 @@ class FusedLoop:
             max_episodes=request.max_episodes,
             max_seconds=_SECONDS_PER_CALL,
             learning_rates=request.learning_rates.ctypes.data,
+            overlap=request.overlap,
+            pending_learning_rate=request.pending_learning_rate,
         )
         shared = structs.LoopRequest(
             schedule=schedule,

@@ -41,7 +41,6 @@ class NativeActor(Base):
     """A model with a kernel: falls back to SB3 where none serves, acts and predicts natively where one does."""
 
     kernel: str
-    n_threads: int | None
     _session: KernelSession
     _fused_loop: FusedLoop | None
     _told: set[str]
@@ -51,6 +50,10 @@ class NativeActor(Base):
 
     def _blas(self) -> Blas | None:
         """What computes the kernel's matrix products, or ``None`` for the kernel itself."""
+        raise NotImplementedError
+
+    def _n_threads(self) -> int | None:
+        """Threads for an update, ``None`` for as many as turn out to be fastest."""
         raise NotImplementedError
 
     # --- life of the kernel ---
@@ -103,7 +106,7 @@ class NativeActor(Base):
         if self.kernel == "torch":
             return None
         try:
-            bound = self._session.for_training(self, batch_size, self.n_threads, self._blas())
+            bound = self._session.for_training(self, batch_size, self._n_threads(), self._blas())
         except KernelError as error:
             self._fall_back(error)
             return None

@@ -5,6 +5,7 @@ An algorithm adds what is its own: the spec of its kernel, its hyperparameters, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -17,12 +18,13 @@ from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import should_collect_more_steps
 from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from sb3_tinyrl._native.errors import NativeEnvironmentError, UnsupportedByKernelError
 from sb3_tinyrl.batches import CopiedBatches, raise_not_finite
 from sb3_tinyrl.callback_schedule import idle_steps, is_known_schedule
 from sb3_tinyrl.environments.dummy_vec_env import step
-from sb3_tinyrl.fused_collection import FusedCollection
+from sb3_tinyrl.fused_collection import FusedCollection, PendingUpdates
 from sb3_tinyrl.observations import require_finite
 from sb3_tinyrl.session import Bound
 
@@ -32,6 +34,11 @@ class NativeOffPolicy(FusedCollection):
 
     An algorithm derives from this class, and gives ``_blas``, ``_kernel_hyper_parameters`` and ``_record_losses``.
     """
+
+    _is_after_rollout: bool
+    """Whether SB3's loop calls ``train`` next, rather than the user."""
+    _n_beside: int
+    """Gradient steps that the kernel has begun beside the environments."""
 
     def collect_rollouts(
         self,
@@ -55,7 +62,9 @@ class NativeOffPolicy(FusedCollection):
         :return: how much was collected, and whether to go on
         """
         collect = super().collect_rollouts if self.kernel == "torch" else self._collect_rollouts
-        return collect(env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval)
+        rollout = collect(env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval)
+        self._is_after_rollout = True
+        return rollout
 
     def _collect_rollouts(
         self,
@@ -68,6 +77,7 @@ class NativeOffPolicy(FusedCollection):
         log_interval: int | None,
     ) -> RolloutReturn:
         # Callbacks see the local variables of this method: their names are SB3's.
+        self._is_after_rollout = False
         _require_collectable(env, train_freq)
         if self.policy.training:
             self.policy.set_training_mode(False)
@@ -87,7 +97,7 @@ class NativeOffPolicy(FusedCollection):
                 self._reset_noise(env.num_envs, learning_starts)
             actions, buffer_actions = self._sample_action(learning_starts, action_noise, env.num_envs)
             try:
-                new_obs, rewards, dones, infos = step(env, actions)
+                new_obs, rewards, dones, infos = self._step(env, actions, train_freq, num_collected_steps)
             except NativeEnvironmentError:
                 self._last_obs = None  # its episodes are over: the next run begins with a reset
                 raise
@@ -119,6 +129,69 @@ class NativeOffPolicy(FusedCollection):
         if runs_own_code:
             self._session.distrust()
         return result
+
+    def _step(
+        self, env: VecEnv, actions: np.ndarray, train_freq: TrainFreq, n_collected_steps: int
+    ) -> VecEnvStepReturn:
+        """Step the environments; beside them, the gradient steps that are due with this step are taken."""
+        if self._pending is None:
+            return step(env, actions)
+        is_in_episodes = train_freq.unit == TrainFrequencyUnit.EPISODE
+        bound = self._begin(*self._take_over_pending(1 if is_in_episodes else train_freq.frequency - n_collected_steps))
+        try:
+            stepped = step(env, actions)
+        finally:
+            is_finite = bound is None or self._finish(bound)
+        if not is_finite:
+            assert bound is not None
+            self._last_obs = None  # the transition is lost: the next run begins with a reset
+            raise_not_finite(self, bound.replay)
+        return stepped
+
+    def _take_over_pending(self, n_shares: int = 1) -> PendingUpdates:
+        """An equal share of the gradient steps that are pending, of so many shares that are left."""
+        assert self._pending is not None
+        first_step, n_steps, batch_size = self._pending
+        n = math.ceil(n_steps / n_shares)
+        self._pending = PendingUpdates(first_step + n, n_steps - n, batch_size) if n < n_steps else None
+        return PendingUpdates(first_step, n, batch_size)
+
+    def _begin(self, first_step: int, n_steps: int, batch_size: int) -> Bound | None:
+        """Begin gradient steps of a call of ``train``.
+
+        :return: the kernel that takes them now; ``None`` when all have been taken, as one call of it does not serve
+        """
+        bound = self._bound(batch_size)
+        if bound is None:
+            super().train(n_steps, batch_size)
+            return None
+        if n_steps > bound.replay.n_steps:
+            self._take(bound, first_step, n_steps, batch_size)
+            return None
+        try:
+            batches = bound.replay.batches(self)
+        except UnsupportedByKernelError as error:
+            self._train_otherwise(bound, error, n_steps, batch_size)
+            return None
+        assert self._kernel_key is not None
+        self._n_updates += n_steps
+        self._n_sampled_batches += n_steps
+        self._n_beside = n_steps
+        counter = self._n_sampled_batches - n_steps
+        bound.kernel.start_training(
+            self._kernel_hyper_parameters(), batches, self._kernel_key, counter, first_step, n_steps
+        )
+        return bound
+
+    def _finish(self, bound: Bound) -> bool:
+        """Wait for the gradient steps that have begun; return whether all were taken, none with what is not finite."""
+        losses = bound.kernel.finish_training()
+        n_missing = self._n_beside - len(losses)
+        self._n_updates -= n_missing
+        self._n_sampled_batches -= n_missing
+        if len(losses):
+            self._record_losses(losses)
+        return n_missing == 0
 
     def _store_transition(
         self,
@@ -153,6 +226,8 @@ class NativeOffPolicy(FusedCollection):
         :param gradient_steps: how many
         :param batch_size: samples in each
         """
+        overlaps = self.overlap and self._is_after_rollout and self.num_timesteps < self._total_timesteps
+        self._is_after_rollout = False
         bound = self._bound(batch_size)
         if bound is not None:
             self._update_learning_rate(self._trained_optimizers())
@@ -162,23 +237,36 @@ class NativeOffPolicy(FusedCollection):
         if bound is None:
             super().train(gradient_steps, batch_size)
             return
+        if self._pending is not None:  # of another train_freq
+            self._take(bound, *self._take_over_pending())
+        if overlaps:
+            self._pending = PendingUpdates(0, gradient_steps, batch_size)
+        else:
+            self._take(bound, 0, gradient_steps, batch_size)
+
+    def _take(self, bound: Bound, first_step: int, n_steps: int, batch_size: int) -> None:
+        """Take gradient steps of a call of ``train`` and log their losses; through torch where a batch asks for it."""
         losses: list[npt.NDArray[np.float64]] = []
-        n_left = gradient_steps
+        end = first_step + n_steps
         try:
-            while n_left > 0:
-                n_steps = min(bound.replay.n_steps, n_left)
-                losses.append(self._train_natively(bound, gradient_steps - n_left, n_steps))
-                n_left -= n_steps
+            while first_step < end:
+                n = min(bound.replay.n_steps, end - first_step)
+                losses.append(self._train_natively(bound, first_step, n))
+                first_step += n
         except UnsupportedByKernelError as error:  # of a batch, or of the statistics that normalise it
-            self._session.refuse(self, error)
-            self._fall_back(error)
-            assert self.replay_buffer is not None
-            replay = bound.replay
-            with replay.handed_back(self.replay_buffer) if isinstance(replay, CopiedBatches) else nullcontext():
-                super().train(n_left, batch_size)
+            self._train_otherwise(bound, error, end - first_step, batch_size)
             return
         if losses:
             self._record_losses(losses[0] if len(losses) == 1 else np.concatenate(losses))
+
+    def _train_otherwise(self, bound: Bound, error: UnsupportedByKernelError, n_steps: int, batch_size: int) -> None:
+        """Take gradient steps through torch, beginning with the batch that the kernel could not take."""
+        self._session.refuse(self, error)
+        self._fall_back(error)
+        assert self.replay_buffer is not None
+        replay = bound.replay
+        with replay.handed_back(self.replay_buffer) if isinstance(replay, CopiedBatches) else nullcontext():
+            super().train(n_steps, batch_size)
 
     def _train_natively(self, bound: Bound, first_step: int, n_steps: int) -> npt.NDArray[np.float64]:
         """Take some of the gradient steps of a call of ``train``; return their losses, a row for each.

@@ -21,7 +21,7 @@ from sb3_tinyrl import contract, saving, sb3_names
 from sb3_tinyrl._native.abi import blas
 from sb3_tinyrl._native.abi.blas import Blas
 from sb3_tinyrl._native.abi.structs import AdamHyperParameters, HyperParameters
-from sb3_tinyrl._native.abi.thread_tuner import require_n_threads
+from sb3_tinyrl._native.abi.thread_tuner import available_threads, require_n_threads
 from sb3_tinyrl._native.errors import UnsupportedByKernelError
 from sb3_tinyrl.contract import training
 from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
@@ -61,9 +61,15 @@ class TinySAC(NativeOffPolicy, SAC):
         default Accelerate on macOS and ``"simd"`` elsewhere. The results differ in rounding. Nothing takes the place of
         a library that is missing: that is an error, unless ``kernel="torch"``.
 
+    :param overlap: whether the gradient steps that follow a rollout are taken while the environment takes the steps of
+        the next one, so that a step takes as long as the longer of the two. It changes the algorithm: an action comes
+        from the weights before the gradient steps beside it, and their batch lacks the transition that they run beside.
+        The results still depend on nothing but the seed. One thread less shares an update by default, which leaves a
+        core to the environment.
+
     The other parameters are those of :class:`stable_baselines3.SAC`.
 
-    :raises ValueError: for a ``kernel``, ``n_threads`` or ``backend`` that is not one of the above
+    :raises ValueError: for a ``kernel``, ``n_threads``, ``backend`` or ``overlap`` that is not one of the above
     :raises KernelError: when the library that ``backend`` names is not installed
     """
 
@@ -100,8 +106,10 @@ class TinySAC(NativeOffPolicy, SAC):
         kernel: KernelChoice = "auto",
         n_threads: int | None = None,
         backend: Backend | None = None,
+        overlap: bool = False,
     ) -> None:
         self.kernel = kernel
+        self.overlap = overlap
         self.n_threads = n_threads
         self.backend = backend
         self._check_kernel_arguments()
@@ -111,6 +119,9 @@ class TinySAC(NativeOffPolicy, SAC):
         self._n_sampled_actions = 0
         self._session = KernelSession()
         self._fused_loop = None
+        self._pending = None
+        self._is_after_rollout = False
+        self._n_beside = 0
         self._told = set()
         self._device_is_auto = device == "auto"
         super().__init__(
@@ -150,6 +161,8 @@ class TinySAC(NativeOffPolicy, SAC):
         require_n_threads(self.n_threads)
         if self.backend is not None and self.backend not in _BACKENDS:
             raise ValueError(f"backend={self.backend!r}; expected one of {', '.join(map(repr, _BACKENDS))}, or None")
+        if not isinstance(self.overlap, bool):
+            raise ValueError(f"overlap={self.overlap!r}; expected True or False")
         if self.kernel != "torch" and self.backend not in (None, "simd"):
             blas.require(self._library_name())
 
@@ -162,6 +175,11 @@ class TinySAC(NativeOffPolicy, SAC):
         if self.backend == "simd":
             return None
         return blas.default() if self.backend is None else blas.load(self._library_name())
+
+    def _n_threads(self) -> int | None:
+        if self.overlap and self.n_threads is None:
+            return max(1, available_threads() - 1)
+        return self.n_threads
 
     def _setup_model(self) -> None:
         on_gpu = self.device
@@ -205,7 +223,7 @@ class TinySAC(NativeOffPolicy, SAC):
             )
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_device_is_auto"]
+        return [*super()._excluded_save_params(), "_device_is_auto", "_is_after_rollout", "_n_beside"]
 
     def _kernel_hyper_parameters(self) -> HyperParameters:
         if self.target_update_interval == 0:

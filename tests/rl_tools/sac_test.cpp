@@ -127,7 +127,7 @@ namespace {
         const std::vector<double> learning_rates(STEPS, 1e-3);
         std::vector<loop::EpisodeStatistics> episodes(STEPS * n);
         Request request{};
-        request.schedule = {2, 0, 3, 1, 1, STEPS, 0, 1000.0, learning_rates.data()};
+        request.schedule = {2, 0, 3, 1, 1, STEPS, 0, 1000.0, learning_rates.data(), 0, 0.0};
         request.key = 7;
         request.environments = {step, &environments, &results, 0};
         request.replay_buffer = buffer;
@@ -159,6 +159,21 @@ namespace {
         const T nan = std::numeric_limits<T>::quiet_NaN();
         if (!sac::is_smaller(nan, T(0)) || sac::is_smaller(T(0), nan) || sac::is_smaller(T(1), T(0))) {
             std::puts("NaN has to win, as in torch");
+            std::exit(1);
+        }
+    }
+
+    // Gradient steps in two calls, beside this thread.
+    void train_beside(Kernel* kernel, const sac::HyperParameters& hyper_parameters, const ReplayBuffer& buffer,
+                      const Engine& engine, std::uint32_t n_threads, std::vector<sac::Losses>& losses) {
+        const auto n_steps = static_cast<std::int64_t>(losses.size());
+        const Engine last_engine{engine.key, engine.counter + static_cast<std::uint64_t>(n_steps) - 1};
+        kernel_start_training(kernel, &hyper_parameters, &buffer, &engine, n_threads, 0, n_steps - 1, losses.data());
+        const bool are_all = kernel_finish_training(kernel) == n_steps - 1;
+        kernel_start_training(kernel, &hyper_parameters, &buffer, &last_engine, n_threads, n_steps - 1, 1,
+                              &losses.back());
+        if (!are_all || kernel_finish_training(kernel) != 1 || kernel_finish_training(kernel) != 0) {
+            std::puts("gradient steps beside the caller were not taken, or counted twice");
             std::exit(1);
         }
     }
@@ -219,7 +234,11 @@ namespace {
         const std::vector<float> low(SPEC::ACTION_DIM, -2.0f), high(SPEC::ACTION_DIM, 2.0f);
         kernel_bind(kernel, parameters.data(), &policy, low.data(), high.data());
         std::vector<sac::Losses> losses(STEPS);
-        kernel_train(kernel, &hyper_parameters, &buffer, &engine, n_threads, 0, STEPS, losses.data());
+        if (n_threads == 1) {
+            kernel_train(kernel, &hyper_parameters, &buffer, &engine, n_threads, 0, STEPS, losses.data());
+        } else {
+            train_beside(kernel, hyper_parameters, buffer, engine, n_threads, losses);
+        }
         check_minimum(kernel);
         // More observations than a panel holds.
         constexpr std::int64_t N = 2 * SPEC::PANEL_LANES + 3;

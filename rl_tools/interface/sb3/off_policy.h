@@ -7,9 +7,11 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <utility>
 
 #include <rl_tools/interface/export.h>
 #include <rl_tools/rl/components/off_policy_loop/operations_cpu.h>
+#include <rl_tools/utils/background/background.h>
 
 using Parameter = rl_tools::nn::optimizers::torch_adam::Parameter<ALGORITHM::T>;
 using PolicyParameters = ALGORITHM::POLICY::Parameters;
@@ -31,6 +33,16 @@ namespace {
     }
 }
 
+// Arguments of `kernel_train`.
+struct Training {
+    HyperParameters hyper_parameters;
+    ReplayBuffer replay_buffer;
+    Engine engine;
+    std::uint32_t n_threads;
+    std::int64_t first_step, n_steps;
+    Losses* losses;
+};
+
 struct Kernel {
     Kernel(unsigned n_threads, const rl_tools::utils::blas::Library* blas)
         : device(make_device<DEVICE>(n_threads, blas)), algorithm(device, device.thread_pool.size()) {}
@@ -38,7 +50,25 @@ struct Kernel {
     DEVICE device;
     ALGORITHM algorithm;
     ALGORITHM::Acting acting{};
+    Training training{};  // beside the caller, as of the last `kernel_start_training`
+    std::int64_t n_trained = 0;
+    rl_tools::utils::Background background;  // the last member: it ends before what it computes with
 };
+
+namespace {
+    std::int64_t train(Kernel& kernel, const Training& training) {
+        kernel.device.thread_pool.use(training.n_threads);
+        refresh_transposed_weights(kernel.algorithm);
+        for (std::int64_t i = 0; i < training.n_steps; i++) {
+            const Engine engine = {training.engine.key, training.engine.counter + static_cast<std::uint64_t>(i)};
+            if (!step(kernel.algorithm, training.hyper_parameters, training.replay_buffer, engine,
+                      {training.first_step + i, i + 1 == training.n_steps}, training.losses[i])) {
+                return i;
+            }
+        }
+        return training.n_steps;
+    }
+}
 
 // Null if memory can't be allocated. `blas` is read by kernels that were compiled for a
 // BLAS.
@@ -64,6 +94,7 @@ RL_TOOLS_EXPORT void kernel_destroy(Kernel* kernel) {
 // of the actor's parameters are needed; all others may be null.
 RL_TOOLS_EXPORT void kernel_bind(Kernel* kernel, const Parameter* parameters, const PolicyParameters* policy,
                                  const float* action_low, const float* action_high) {
+    kernel->background.wait();
     auto& algorithm = kernel->algorithm;
     bind(algorithm, parameters);
     algorithm.networks.policy = *policy;
@@ -73,6 +104,7 @@ RL_TOOLS_EXPORT void kernel_bind(Kernel* kernel, const Parameter* parameters, co
 
 // From now on gradient steps add the seconds of each phase to `seconds` [Phase::N], until it is null.
 RL_TOOLS_EXPORT void kernel_time_phases(Kernel* kernel, double* seconds) {
+    kernel->background.wait();
     kernel->algorithm.workspace->phase_seconds = seconds;
 }
 
@@ -83,21 +115,32 @@ RL_TOOLS_EXPORT std::int64_t kernel_train(Kernel* kernel, const HyperParameters*
                                           const ReplayBuffer* replay_buffer, const Engine* engine,
                                           std::uint32_t n_threads, std::int64_t first_step, std::int64_t n_steps,
                                           Losses* losses) {
-    kernel->device.thread_pool.use(n_threads);
-    refresh_transposed_weights(kernel->algorithm);
-    for (std::int64_t i = 0; i < n_steps; i++) {
-        const Engine step_engine = {engine->key, engine->counter + static_cast<std::uint64_t>(i)};
-        if (!step(kernel->algorithm, *hyper_parameters, *replay_buffer, step_engine, {first_step + i, i + 1 == n_steps},
-                  losses[i])) {
-            return i;
-        }
-    }
-    return n_steps;
+    kernel->background.wait();
+    return train(*kernel, {*hyper_parameters, *replay_buffer, *engine, n_threads, first_step, n_steps, losses});
+}
+
+// The same beside the caller. Until `kernel_finish_training` the memory that all of these point at, but for themselves,
+// stays where it is and is written by nobody else; of the networks, too.
+RL_TOOLS_EXPORT void kernel_start_training(Kernel* kernel, const HyperParameters* hyper_parameters,
+                                           const ReplayBuffer* replay_buffer, const Engine* engine,
+                                           std::uint32_t n_threads, std::int64_t first_step, std::int64_t n_steps,
+                                           Losses* losses) {
+    kernel->background.wait();
+    kernel->training = {*hyper_parameters, *replay_buffer, *engine, n_threads, first_step, n_steps, losses};
+    kernel->background.start([kernel] { kernel->n_trained = train(*kernel, kernel->training); });
+}
+
+// Waits for these gradient steps, and returns how many were taken, as `kernel_train` does; 0 when there are none to
+// wait for.
+RL_TOOLS_EXPORT std::int64_t kernel_finish_training(Kernel* kernel) {
+    kernel->background.wait();
+    return std::exchange(kernel->n_trained, 0);
 }
 
 // Collects and trains with compiled environments; see `off_policy_loop::run`.
 RL_TOOLS_EXPORT void kernel_run(Kernel* kernel, const HyperParameters* hyper_parameters, const Request* request,
                                 std::uint32_t n_threads, Result* result) {
+    kernel->background.wait();
     kernel->device.thread_pool.use(n_threads);
     rl_tools::rl::components::off_policy_loop::run(kernel->algorithm, *hyper_parameters, *request, *result);
 }

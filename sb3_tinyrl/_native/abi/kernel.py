@@ -79,6 +79,20 @@ _SIGNATURES: Signatures = {
             ctypes.c_void_p,
         ),
     ),
+    "kernel_start_training": (
+        None,
+        (
+            ctypes.c_void_p,
+            ctypes.POINTER(HyperParameters),
+            ctypes.POINTER(ReplayBufferView),
+            ctypes.POINTER(Engine),
+            ctypes.c_uint32,
+            ctypes.c_int64,
+            ctypes.c_int64,
+            ctypes.c_void_p,
+        ),
+    ),
+    "kernel_finish_training": (ctypes.c_int64, (ctypes.c_void_p,)),
     "kernel_run": (
         None,
         (
@@ -255,6 +269,36 @@ class Kernel:
         )
         self._thread_tuner.record(n_threads, (time.perf_counter() - start) / n_steps)
         return self._losses.array[:n_taken].copy()
+
+    def start_training(
+        self,
+        hyper_parameters: HyperParameters,
+        buffer: ReplayBufferView,
+        key: int,
+        counter: int,
+        first_step: int,
+        n_steps: int,
+    ) -> None:
+        """Begin what :meth:`train` does, beside the caller.
+
+        Until :meth:`finish_training` the weights and the optimizers' state change, and nothing else may write to them,
+        to the rows that ``buffer`` shows or to what it points at.
+        """
+        self._engine.key, self._engine.counter = key, counter
+        self._library.kernel_start_training(
+            self._handle,
+            ctypes.byref(hyper_parameters),
+            ctypes.byref(buffer),
+            ctypes.byref(self._engine),
+            self._thread_tuner.next(),
+            first_step,
+            n_steps,
+            self._losses.address,
+        )
+
+    def finish_training(self) -> npt.NDArray[np.float64]:
+        """Wait for the gradient steps that :meth:`start_training` has begun; return what :meth:`train` would."""
+        return self._losses.array[: self._library.kernel_finish_training(self._handle)].copy()
 
     def run(self, hyper_parameters: HyperParameters, request: LoopRequest, result: LoopResult) -> None:
         """Collect and train with compiled environments until ``request.schedule`` says that the loop returns.

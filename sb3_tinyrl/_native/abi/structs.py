@@ -221,6 +221,8 @@ class LoopSchedule(Shared):
         ("max_episodes", ctypes.c_int64),
         ("max_seconds", ctypes.c_double),
         ("learning_rates", ctypes.c_void_p),
+        ("overlap", ctypes.c_int64),
+        ("pending_learning_rate", ctypes.c_double),
     )
 
 
@@ -236,6 +238,8 @@ class LoopProgress(Shared):
         ("is_full", ctypes.c_int64),
         ("n_sampled_batches", ctypes.c_uint64),
         ("n_sampled_actions", ctypes.c_uint64),
+        ("n_pending_updates", ctypes.c_int64),
+        ("n_overlapped_updates", ctypes.c_int64),
     )
 
 

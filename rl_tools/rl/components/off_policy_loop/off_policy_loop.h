@@ -39,6 +39,10 @@ namespace rl_tools::rl::components::off_policy_loop {
         std::int64_t max_episodes;     // in all environments together; 0 for any number
         double max_seconds;            // after which the loop returns once a rollout has been trained with
         const double* learning_rates;  // [max_steps], of the gradient steps that follow a step
+        // Whether these are taken with the next steps of the environments: between the choice of an action, which the
+        // weights before them make, and its transition, which their batches do not hold yet.
+        std::int64_t overlap;
+        double pending_learning_rate;  // of those that `progress` begins with
     };
 
     // What the policy explores with if it has a noise matrix, where SB3 keeps it; null otherwise. Redrawn by the loop.
@@ -56,6 +60,8 @@ namespace rl_tools::rl::components::off_policy_loop {
         std::int64_t is_full;               // whether all rows have been written
         std::uint64_t n_sampled_batches;    // counters of the random numbers
         std::uint64_t n_sampled_actions;    // "
+        std::int64_t n_pending_updates;     // gradient steps to be taken with the next steps, in one call of `train`
+        std::int64_t n_overlapped_updates;  // those of that call that have been taken
     };
 
     struct EpisodeStatistics {

@@ -129,10 +129,10 @@ namespace rl_tools::rl::components::off_policy_loop {
         }
     }
 
-    // The gradient steps after a rollout, as one call of SB3's `train`; leaves their mean losses. Returns whether all
-    // were taken.
+    // Gradient steps `first_step` to `first_step + n_steps - 1` of one call of SB3's `train`; leaves their mean losses.
+    // Returns whether all were taken.
     template <typename ALGORITHM>
-    bool train(Context<ALGORITHM>& context, std::int64_t n_steps, double learning_rate) {
+    bool train(Context<ALGORITHM>& context, std::int64_t first_step, std::int64_t n_steps, double learning_rate) {
         if (n_steps == 0) {
             return true;
         }
@@ -146,8 +146,8 @@ namespace rl_tools::rl::components::off_policy_loop {
         std::int64_t n_taken = 0;
         for (; n_taken < n_steps; n_taken++) {
             const random::philox::Engine engine = {context.request.key, result.progress.n_sampled_batches};
-            if (!step(context.algorithm, context.hyper_parameters, context.replay_buffer, engine, {n_taken, false},
-                      losses)) {
+            if (!step(context.algorithm, context.hyper_parameters, context.replay_buffer, engine,
+                      {first_step + n_taken, false}, losses)) {
                 break;
             }
             sum += losses;
@@ -159,6 +159,23 @@ namespace rl_tools::rl::components::off_policy_loop {
             result.learning_rate = learning_rate;
         }
         return n_taken == n_steps;
+    }
+
+    // The pending gradient steps that go with the next step of the environments: an equal share for each step of the
+    // rollout, or all if its length is not known. Returns whether they were taken.
+    template <typename ALGORITHM>
+    bool train_pending(Context<ALGORITHM>& context, double learning_rate) {
+        const auto& schedule = context.request.schedule;
+        auto& progress = context.result.progress;
+        const std::int64_t n_steps_left =
+            schedule.train_frequency_is_in_episodes ? 1 : schedule.train_frequency - progress.n_collected_steps;
+        const std::int64_t n = (progress.n_pending_updates + n_steps_left - 1) / n_steps_left;
+        if (!train(context, progress.n_overlapped_updates, n, learning_rate)) {
+            return false;
+        }
+        progress.n_pending_updates -= n;
+        progress.n_overlapped_updates += n;
+        return true;
     }
 
     // Runs until `request.schedule` says that it returns, or a value is not finite.
@@ -183,12 +200,17 @@ namespace rl_tools::rl::components::off_policy_loop {
                                       std::vector<float>(actions_dim),
                                       std::vector<float>(actions_dim)};
 
+        double pending_learning_rate = schedule.pending_learning_rate;
         while (result.n_steps < schedule.max_steps) {
             if (schedule.sde_sample_frequency > 0 && progress.n_collected_steps % schedule.sde_sample_frequency == 0) {
                 sample_exploration_matrices(context);
             }
             if (!act(context)) {
                 result.status = Status::ACTION_NOT_FINITE;
+                return;
+            }
+            if (!train_pending(context, pending_learning_rate)) {
+                result.status = Status::UPDATE_NOT_FINITE;
                 return;
             }
             result.status = step_environments(context);
@@ -206,7 +228,12 @@ namespace rl_tools::rl::components::off_policy_loop {
                 const std::int64_t n_updates = schedule.gradient_steps >= 0
                                                    ? schedule.gradient_steps
                                                    : progress.n_collected_steps * static_cast<std::int64_t>(n);
-                if (!train(context, n_updates, schedule.learning_rates[result.n_steps - 1])) {
+                const double learning_rate = schedule.learning_rates[result.n_steps - 1];
+                if (schedule.overlap) {
+                    progress.n_pending_updates = n_updates;
+                    progress.n_overlapped_updates = 0;
+                    pending_learning_rate = learning_rate;
+                } else if (!train(context, 0, n_updates, learning_rate)) {
                     result.status = Status::UPDATE_NOT_FINITE;
                     return;
                 }
