@@ -53,6 +53,15 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_overlap_is_measured_and_learns():
+    output = run("overlap.py", "--milliseconds", 2, "--seeds", 1, "--timesteps", 4000)
+    assert number("2.0 ms asleep:", output) > 2
+    returns = re.findall(r"overlap=(?:True|False) *: median return (-?\d+)", output)
+    assert len(returns) == 2
+    assert all(float(reached) > -700 for reached in returns)
+
+
+@pytest.mark.slow
 def test_quickstart_solves_pendulum(tmp_path: Path):
     output = run("quickstart.py", "--output", tmp_path)
     assert number("mean return after", output) > -250
