@@ -51,6 +51,16 @@ PHASES = (
     "update the actor",
 )
 
+_TRAINING = (
+    ctypes.c_void_p,
+    ctypes.POINTER(HyperParameters),
+    ctypes.POINTER(ReplayBufferView),
+    ctypes.POINTER(Engine),
+    ctypes.c_uint32,
+    ctypes.c_int64,
+    ctypes.c_int64,
+    ctypes.c_void_p,
+)
 _SIGNATURES: Signatures = {
     "kernel_create": (ctypes.c_void_p, (ctypes.c_uint32, ctypes.POINTER(BlasFunctions))),
     "kernel_n_threads": (ctypes.c_uint32, (ctypes.c_void_p,)),
@@ -66,32 +76,8 @@ _SIGNATURES: Signatures = {
         ),
     ),
     "kernel_time_phases": (None, (ctypes.c_void_p, ctypes.c_void_p)),
-    "kernel_train": (
-        ctypes.c_int64,
-        (
-            ctypes.c_void_p,
-            ctypes.POINTER(HyperParameters),
-            ctypes.POINTER(ReplayBufferView),
-            ctypes.POINTER(Engine),
-            ctypes.c_uint32,
-            ctypes.c_int64,
-            ctypes.c_int64,
-            ctypes.c_void_p,
-        ),
-    ),
-    "kernel_start_training": (
-        None,
-        (
-            ctypes.c_void_p,
-            ctypes.POINTER(HyperParameters),
-            ctypes.POINTER(ReplayBufferView),
-            ctypes.POINTER(Engine),
-            ctypes.c_uint32,
-            ctypes.c_int64,
-            ctypes.c_int64,
-            ctypes.c_void_p,
-        ),
-    ),
+    "kernel_train": (ctypes.c_int64, _TRAINING),
+    "kernel_start_training": (None, _TRAINING),
     "kernel_finish_training": (ctypes.c_int64, (ctypes.c_void_p,)),
     "kernel_run": (
         None,
