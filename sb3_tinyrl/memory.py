@@ -195,6 +195,8 @@ class Watch:
         self._add_attributes(model, "policy", "actor", "observation_space", "action_space", "use_sde")
         if not acting_only:
             self._add_training(model)
+        # Kept, so that assigning to ``data`` frees none of them before it is noticed.
+        self._storages = [tensor.untyped_storage() for tensor in (*self._tensors, *self._moments)]
         self._before = self._look()
         self._single_objects = self._read_singles()
         self._identities = [*self._read_identities()]
