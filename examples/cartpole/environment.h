@@ -156,5 +156,6 @@ namespace my {
     }
 }
 
+// What is compiled: an environment for a type of numbers and a type of sizes.
 template <typename T, typename TI>
 using ENVIRONMENT_FACTORY = my::CartPole<T, TI>;
