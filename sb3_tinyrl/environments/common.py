@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,11 @@ def box_spaces(environments: Environments) -> tuple[spaces.Box, spaces.Box]:
         spaces.Box(environments.observation_low, environments.observation_high, dtype=np.float32),
         spaces.Box(environments.action_low, environments.action_high, dtype=np.float32),
     )
+
+
+def metadata(renderer: str | Renderer | None) -> dict[str, Any]:
+    """Return what Gymnasium wants to know of an environment; without a renderer nothing is drawn."""
+    return {"render_modes": ["rgb_array"] if renderer is not None else [], "render_fps": RENDER_FPS}
 
 
 def load_renderer(renderer: str | Renderer | None, render_mode: str | None) -> Renderer | None:
@@ -49,16 +54,28 @@ def load_renderer(renderer: str | Renderer | None, render_mode: str | None) -> R
     return renderer
 
 
-def is_nominal(options: dict[str, Any] | None) -> bool:
-    """Whether the options of a reset ask for the environment's nominal initial state.
+class ResetOptions(NamedTuple):
+    """What native environments take as ``options`` of a reset."""
+
+    nominal: bool = False
+    """Whether to start from the environment's nominal initial state."""
+    parameters: Mapping[str, Any] | None = None
+    """Parameters of the episode, by name; all others are drawn."""
+    state: Mapping[str, Any] | None = None
+    """What the first state is to be, by name; the rest of it is drawn, or nominal."""
+
+
+def read_options(options: dict[str, Any] | None) -> ResetOptions:
+    """Return the options of a reset.
 
     :raises ValueError: for any other option
     """
-    options = dict(options or {})
-    nominal = options.pop("nominal", False)
-    if options:
+    unknown = sorted({*(options or {})} - {*ResetOptions._fields})
+    if unknown:
         raise ValueError(
-            f"unknown reset options {sorted(options)}; native environments know 'nominal': True, which starts from the "
-            "environment's initial_state instead of drawing one"
+            f"unknown reset options {unknown}; native environments know 'nominal': True, which starts from the "
+            "environment's initial_state instead of drawing one, and 'parameters' and 'state', dictionaries with "
+            "values by name"
         )
-    return bool(nominal)
+    read = ResetOptions(**(options or {}))
+    return read._replace(nominal=bool(read.nominal))

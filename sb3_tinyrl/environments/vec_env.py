@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -17,9 +17,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 from sb3_tinyrl._native.abi.env_batch import Autoreset, Environments
-from sb3_tinyrl.environments.common import RENDER_FPS, Image, Renderer, box_spaces, is_nominal, load_renderer
+from sb3_tinyrl.environments.common import RENDER_FPS, Image, Renderer, box_spaces, load_renderer, read_options
 from sb3_tinyrl.environments.env import NativeEnv
 from sb3_tinyrl.environments.registration import find_native_spec
+from sb3_tinyrl.environments.state_access import StateAccess
 from sb3_tinyrl.environments.vector_env import step_limit
 
 
@@ -35,7 +36,9 @@ class NativeVecEnv(VecEnv):
     :param max_episode_steps: after how many steps episodes are truncated; by default as registered or declared by the
         environment, never for -1
     :param render_mode: ``"rgb_array"`` or ``None``
-    :raises ValueError: when the id is that of another kind of environment, or the environment contradicts itself
+    :param parameters: what parameters are to be in all episodes, by name; all others are drawn
+    :raises ValueError: when the id is that of another kind of environment, or the environment contradicts itself or
+        does not show such parameters
     :raises KernelError: when it can't be compiled
     """
 
@@ -48,10 +51,13 @@ class NativeVecEnv(VecEnv):
         seed: int | None = None,
         max_episode_steps: int | None = None,
         render_mode: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> None:
         spec = find_native_spec(env_id)
         renderer = load_renderer(spec.kwargs.get("renderer"), render_mode)
         self.environments = Environments(spec.kwargs["folder"], n_envs)
+        for i in range(n_envs):
+            self.environments.fix_parameters(i, spec.kwargs.get("parameters", {}) if parameters is None else parameters)
         limit = spec.max_episode_steps if max_episode_steps is None else max_episode_steps
         self._step_limit = step_limit(self.environments, limit)
         observation_space, action_space = box_spaces(self.environments)
@@ -73,10 +79,15 @@ class NativeVecEnv(VecEnv):
         for i, seed in enumerate(self._seeds):
             if seed is not None:
                 self.environments.seed(i, seed)
-        nominal = np.array([is_nominal(options) for options in self._options])
-        for mask, is_from_nominal in ((~nominal, False), (nominal, True)):
+        options = [read_options(each) for each in self._options]
+        has_values = np.array([bool(each.parameters or each.state) for each in options])
+        nominal = np.array([each.nominal for each in options])
+        for is_from_nominal in (False, True):
+            mask = ~has_values & (nominal == is_from_nominal)
             if mask.any():
                 self.environments.reset(mask, is_from_nominal)
+        for i in map(int, np.flatnonzero(has_values)):
+            self.environments.reset(np.arange(self.num_envs) == i, *options[i])
         self._reset_seeds()
         self._reset_options()
         self.reset_infos = [{} for _ in range(self.num_envs)]
@@ -100,14 +111,18 @@ class NativeVecEnv(VecEnv):
         environments.step(self.actions, self._step_limit, Autoreset.SAME_STEP)
         dones = environments.terminated | environments.truncated
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
-        for i in dones.nonzero()[0]:
-            infos[i] = {
-                "TimeLimit.truncated": bool(environments.truncated[i] and not environments.terminated[i]),
-                "terminal_observation": environments.final_observations[i].copy(),
-                "episode": self.episode_info(
-                    environments.episode_returns[i].item(), environments.episode_lengths[i].item()
-                ),
-            }
+        for i in range(self.num_envs) if environments.shows_info else ():
+            infos[i].update(environments.info(i))
+        for i in map(int, dones.nonzero()[0]):
+            infos[i].update(
+                {
+                    "TimeLimit.truncated": bool(environments.truncated[i] and not environments.terminated[i]),
+                    "terminal_observation": environments.final_observations[i].copy(),
+                    "episode": self.episode_info(
+                        environments.episode_returns[i].item(), environments.episode_lengths[i].item()
+                    ),
+                }
+            )
         return environments.observations.copy(), environments.rewards.copy(), dones, infos
 
     @property
@@ -141,7 +156,7 @@ class NativeVecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
     ) -> list[Any]:
-        """Call a method of each environment, such as ``render``.
+        """Call a method of each environment, such as ``render``, ``get_state`` or ``fix_parameters``.
 
         :raises AttributeError: when there is none of that name
         """
@@ -169,10 +184,15 @@ def as_native_vec_env(env: gym.Env[Any, Any]) -> NativeVecEnv | None:
         wrapped = wrapped.env
     if not isinstance(wrapped, NativeEnv) or wrapped.spec is None:
         return None
-    return NativeVecEnv(wrapped.spec.id, max_episode_steps=limit, render_mode=wrapped.render_mode)
+    return NativeVecEnv(
+        wrapped.spec.id,
+        max_episode_steps=limit,
+        render_mode=wrapped.render_mode,
+        parameters=wrapped.environments.fixed_parameters(0),
+    )
 
 
-class _View:
+class _View(StateAccess):
     """What SB3 sees of one of the environments: the attributes of a Gymnasium environment."""
 
     def __init__(
@@ -185,8 +205,8 @@ class _View:
         renderer: Renderer | None,
         render_mode: str | None,
     ) -> None:
-        self._environments = environments
-        self._index = index
+        self.environments = environments
+        self.index = index
         self._renderer = renderer
         self.spec = spec
         self.observation_space = observation_space
@@ -196,4 +216,4 @@ class _View:
     def render(self) -> Image | None:
         if self._renderer is None:
             return None
-        return self._renderer(self._environments.observations[self._index])
+        return self._renderer(self.environments.observations[self.index])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -13,8 +13,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from sb3_tinyrl._native.abi.env_batch import Autoreset, Environments
+from sb3_tinyrl._native.abi.fields import Values
 from sb3_tinyrl._native.errors import EpisodeEndedError
-from sb3_tinyrl.environments.common import RENDER_FPS, Image, Renderer, box_spaces, is_nominal, load_renderer
+from sb3_tinyrl.environments.common import Image, Renderer, box_spaces, load_renderer, metadata, read_options
 
 Array = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -32,8 +33,9 @@ class NativeVectorEnv(VectorEnv[Array, Array, npt.NDArray[Any]]):
     :param autoreset_mode: when an episode that has ended starts anew
     :param renderer: see :class:`~sb3_tinyrl.environments.NativeEnv`
     :param render_mode: ``"rgb_array"`` or ``None``
+    :param parameters: see :meth:`fix_parameters`
     :raises FileNotFoundError: when the folder or the header is missing
-    :raises ValueError: when the environment contradicts itself
+    :raises ValueError: when the environment contradicts itself, or does not show such parameters
     :raises TypeError: when there is a render mode, but no renderer
     :raises KernelError: when it can't be compiled
     """
@@ -46,14 +48,16 @@ class NativeVectorEnv(VectorEnv[Array, Array, npt.NDArray[Any]]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         renderer: str | Renderer | None = None,
         render_mode: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> None:
         self._renderer = load_renderer(renderer, render_mode)
         self.render_mode = render_mode
         mode = AutoresetMode(autoreset_mode)
         self._autoreset = Autoreset[mode.name]
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": RENDER_FPS, "autoreset_mode": mode}
+        self.metadata = {**metadata(renderer), "autoreset_mode": mode}
         self.num_envs = num_envs
         self.environments = Environments(folder, num_envs)
+        self.fix_parameters(parameters or {})
         self._step_limit = step_limit(self.environments, max_episode_steps)
         self.single_observation_space, self.single_action_space = box_spaces(self.environments)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -65,14 +69,14 @@ class NativeVectorEnv(VectorEnv[Array, Array, npt.NDArray[Any]]):
         """Start an episode in each environment.
 
         :param seed: one for each environment; environment ``i`` gets ``seed + i`` of a single number
-        :param options: ``{"reset_mask": mask}``, shape ``(num_envs,)``, to reset only some; ``{"nominal": True}`` to
-            start from the environment's ``initial_state``
+        :param options: ``"reset_mask"``, shape ``(num_envs,)``, to reset only some; the others are those of
+            :meth:`NativeEnv.reset <sb3_tinyrl.environments.NativeEnv.reset>`, for all environments
         :return: the observations, shape ``(num_envs, observation_dim)``, and an empty dictionary
         """
         super().reset(seed=seed if isinstance(seed, int) else None)
         options = dict(options or {})
         mask = options.pop("reset_mask", None)
-        nominal = is_nominal(options)
+        read = read_options(options)
         if mask is not None and (
             not isinstance(mask, np.ndarray) or mask.shape != (self.num_envs,) or mask.dtype != np.bool_
         ):
@@ -84,7 +88,7 @@ class NativeVectorEnv(VectorEnv[Array, Array, npt.NDArray[Any]]):
             for i, one in enumerate(seeds):
                 if one is not None and (mask is None or mask[i]):
                     self.environments.seed(i, one)
-        self.environments.reset(mask, nominal)
+        self.environments.reset(mask, *read)
         return self.environments.observations.copy(), {}
 
     def step(self, actions: Array) -> tuple[Array, npt.NDArray[np.float64], Flags, Flags, dict[str, Any]]:
@@ -92,20 +96,31 @@ class NativeVectorEnv(VectorEnv[Array, Array, npt.NDArray[Any]]):
 
         :param actions: shape ``(num_envs, action_dim)``, in the units of ``action_space`` and clipped to it
         :return: observations, rewards, terminations and truncations, shape ``(num_envs, ...)``, and a dictionary with
-            ``final_obs`` where the mode is ``SAME_STEP`` and episodes ended
+            what the environment's ``visit_info`` shows, and ``final_obs`` and ``final_info`` where the mode is
+            ``SAME_STEP`` and episodes ended; ``_name`` says which environments have ``name``, as elsewhere in Gymnasium
         :raises ValueError: when the shape does not fit, or an action is not finite
         :raises ResetNeeded: when the mode is ``DISABLED`` and an episode has ended before
         """
         environments = self.environments
+        have_stepped = np.ones(self.num_envs, np.bool_)
+        if self._autoreset == Autoreset.NEXT_STEP and environments.shows_info:
+            have_stepped = ~environments.have_ended()
         try:
             environments.step(actions, self._step_limit, self._autoreset)
         except EpisodeEndedError as error:
             raise gym.error.ResetNeeded(str(error)) from None
         infos: dict[str, Any] = {}
         if self._autoreset == Autoreset.SAME_STEP:
-            for i in np.flatnonzero(environments.terminated | environments.truncated):
-                final = {"final_obs": environments.final_observations[i].copy(), "final_info": {}}
-                infos = self._add_info(infos, final, int(i))
+            ended = environments.terminated | environments.truncated
+            for i in map(int, np.flatnonzero(ended)):
+                info = environments.info(i) if environments.shows_info else {}
+                final = {"final_obs": environments.final_observations[i].copy(), "final_info": info}
+                infos = self._add_info(infos, final, i)
+            have_stepped = ~ended
+        if environments.shows_info and have_stepped.any():
+            for name, values in environments.infos_by_name().items():
+                values[~have_stepped] = 0
+                infos |= {name: values, f"_{name}": have_stepped.copy()}
         return (
             environments.observations.copy(),
             environments.rewards.astype(np.float64),
@@ -113,6 +128,41 @@ class NativeVectorEnv(VectorEnv[Array, Array, npt.NDArray[Any]]):
             environments.truncated.copy(),
             infos,
         )
+
+    @property
+    def parameters(self) -> tuple[Values, ...]:
+        """Those of each environment, by name, as far as ``visit_parameters`` shows them."""
+        return tuple(self.environments.parameters(i) for i in range(self.num_envs))
+
+    @property
+    def state(self) -> tuple[Values, ...]:
+        """That of each environment, by name, as far as ``visit_state`` shows it."""
+        return tuple(self.environments.state(i) for i in range(self.num_envs))
+
+    def fix_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Say what parameters of all environments are to be, from their next resets on; all others are drawn.
+
+        :param parameters: by name; they take the place of those that were fixed before
+        :raises ValueError: for a name that the environment does not show, or a value that does not fit
+        """
+        for i in range(self.num_envs):
+            self.environments.fix_parameters(i, parameters)
+
+    def get_state(self) -> tuple[bytes, ...]:
+        """Return a snapshot of each environment, for :meth:`set_state`; steps until truncation are in it."""
+        return tuple(self.environments.get_state(i) for i in range(self.num_envs))
+
+    def set_state(self, states: Sequence[bytes]) -> Array:
+        """Go on from snapshots: the same actions lead to the same numbers, random ones included.
+
+        :param states: one for each environment, from :meth:`get_state`; not to be taken from others, as the C++ uses
+            them as they are
+        :return: the observations that the environments had made last then, shape ``(num_envs, observation_dim)``
+        :raises ValueError: when they are no such snapshots, or not as many as environments
+        """
+        for i, state in zip(range(self.num_envs), states, strict=True):
+            self.environments.set_state(i, state)
+        return self.environments.observations.copy()
 
     def render(self) -> tuple[Image, ...] | None:
         """Draw the current observations.

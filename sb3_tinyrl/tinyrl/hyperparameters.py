@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
@@ -11,6 +12,9 @@ from typing import Any
 from sb3_tinyrl.activations import FUNCTIONS
 
 _ACTIVATION_FUNCTIONS = {function.rltools: function.module for function in FUNCTIONS if function.rltools is not None}
+
+RLTOOLS_EPSILON_SQRT = 1e-7
+"""What RLtools' package passes as ``OPTIMIZER_EPSILON_SQRT`` by default: a lower limit of the second moment in Adam."""
 
 # What has to be equal because SB3's SAC has one of it.
 _PAIRS = (
@@ -69,6 +73,24 @@ def _fixed(only: float, remedy: str) -> Any:
     return _parameter(only, f"no other value; {remedy}", check)
 
 
+def _epsilon_sqrt() -> Any:
+    remedy = "PyTorch's Adam has no lower limit under the root; make `OPTIMIZER_EPSILON` larger instead"
+
+    def check(name: str, value: Any) -> None:
+        if value == RLTOOLS_EPSILON_SQRT:
+            warnings.warn(
+                f"{name}={value!r}, RLtools' default, has no effect: {remedy}. Where gradients are below "
+                f"{RLTOOLS_EPSILON_SQRT**0.5:.0e}, steps are larger than those of RLtools; leave it out to hide this",
+                stacklevel=6,  # the caller of SAC
+            )
+        elif value != 0:
+            raise ValueError(f"{name}={value!r}, but this SAC has no other than 0; {remedy}")
+
+    return _parameter(
+        0, f"`{RLTOOLS_EPSILON_SQRT!r}`, RLtools' default, is taken for 0 with a warning; {remedy}", check
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class HyperParameters:
     """TinyRL's upper-case hyperparameters, with its defaults.
@@ -119,9 +141,7 @@ class HyperParameters:
     OPTIMIZER_BETA_1: float = _number(0.9, 0, 1 - 1e-12, "Adam's decay of the first moment")
     OPTIMIZER_BETA_2: float = _number(0.999, 0, 1 - 1e-12, "Adam's decay of the second moment")
     OPTIMIZER_EPSILON: float = _number(1e-7, 0, 1e12, "what Adam adds to the root of the second moment")
-    OPTIMIZER_EPSILON_SQRT: float = _fixed(
-        0, "PyTorch's Adam has no lower limit under the root; make `OPTIMIZER_EPSILON` larger instead"
-    )
+    OPTIMIZER_EPSILON_SQRT: float = _epsilon_sqrt()
 
     def __post_init__(self) -> None:
         for parameter in fields(self):

@@ -45,7 +45,7 @@ def trajectory(env: gym.Env, n_steps: int = N_STEPS) -> list[tuple]:
 @pytest.mark.filterwarnings("ignore:.*(normalized|infinity).*")  # remarks on bounds, which are RLtools' own
 def test_checkers_of_gymnasium_and_stable_baselines3_pass(name):
     env = make(name, render_mode="rgb_array" if name in DRAWN else None)
-    check_env(env.unwrapped, skip_render_check=name not in DRAWN)
+    check_env(env.unwrapped)
     check_env_for_sb3(env)
 
 

@@ -12,7 +12,7 @@ from small import ROOT, pendulum
 
 from sb3_tinyrl._native.jit.headers import find_headers
 from sb3_tinyrl.tinyrl import SAC
-from sb3_tinyrl.tinyrl.hyperparameters import HyperParameters, read_hyper_parameters
+from sb3_tinyrl.tinyrl.hyperparameters import RLTOOLS_EPSILON_SQRT, HyperParameters, read_hyper_parameters
 
 FIXED = {
     "ACTION_LOG_STD_LOWER_BOUND": -20,
@@ -28,17 +28,37 @@ FIXED = {
 TINYRL_ONLY = {"ACTION_LOG_STD_LOWER_BOUND", "ACTION_LOG_STD_UPPER_BOUND"}
 
 
+def defaults_of_rltools(file: str, function: str) -> dict:
+    """Read the defaults of a function of RLtools' Python interface off its source: importing it takes pybind11."""
+    source = Path(find_headers().rltools).parents[2] / "src" / file
+    (definition,) = (
+        node
+        for node in ast.parse(source.read_text()).body
+        if isinstance(node, ast.FunctionDef) and node.name == function
+    )
+    values = [eval(ast.unparse(default), {}) for default in definition.args.defaults]
+    return dict(zip([argument.arg for argument in definition.args.args][-len(values) :], values, strict=True))
+
+
 def test_all_of_rltools_python_interface_with_its_defaults():
-    """Read off its source: importing it takes pybind11."""
-    source = Path(find_headers().rltools).parents[2] / "src" / "sac.py"
-    (function,) = (node for node in ast.parse(source.read_text()).body if isinstance(node, ast.FunctionDef))
-    names = [argument.arg for argument in function.args.args][1:]
-    values = [eval(ast.unparse(default), {}) for default in function.args.defaults]
-    theirs = {name: value for name, value in zip(names, values, strict=True) if name.isupper()}
+    theirs = {name: value for name, value in defaults_of_rltools("sac.py", "SAC").items() if name.isupper()}
     ours = {field.name: field.default for field in fields(HyperParameters) if field.name not in TINYRL_ONLY}
-    assert theirs.pop("OPTIMIZER_EPSILON_SQRT") == 1e-7  # PyTorch's Adam has none
+    assert theirs.pop("OPTIMIZER_EPSILON_SQRT") == RLTOOLS_EPSILON_SQRT  # PyTorch's Adam has none
     assert ours.pop("OPTIMIZER_EPSILON_SQRT") == 0
     assert ours == theirs
+
+
+def test_a_call_with_all_of_rltools_defaults():
+    """Those of ``SAC``, and those which it passes on to what compiles the training (there, no evaluation)."""
+    compiling = defaults_of_rltools("training.py", "compile_training")
+    assert compiling["evaluation_interval"] is None
+    arguments = compiling | defaults_of_rltools("sac.py", "SAC")
+    with pytest.warns(UserWarning, match="OPTIMIZER_EPSILON_SQRT=1e-07, RLtools' default, has no effect: ") as warned:
+        sac = SAC(pendulum, **arguments)
+    assert [warning.filename for warning in warned] == [__file__]
+    assert sac.hyper_parameters.arguments() == HyperParameters().arguments()
+    assert (sac.evaluation_interval, sac.num_evaluation_episodes, sac.backend) == (1000, 10, None)
+    assert SAC(pendulum, **compiling).evaluation_interval is None
 
 
 def test_the_documentation_has_the_table():

@@ -18,6 +18,7 @@ import sb3_tinyrl.tinyrl
 from sb3_tinyrl import TinySAC
 from sb3_tinyrl.tinyrl import SAC
 
+TIME = r"Time: \d+\.\d{3}s"
 OBSERVATION = np.array([0.6, -0.8, 1.0], np.float32)
 
 
@@ -150,10 +151,60 @@ def test_evaluation_prints_and_changes_nothing(source, capsys):
     watched = small(source, enable_evaluation=True, evaluation_interval=25, num_evaluation_episodes=1)
     lines = finish(watched.State(0)), capsys.readouterr().out.splitlines()
     alone = finish(small(source).State(0))
-    assert not capsys.readouterr().out
-    assert [line.partition(" Mean return: ")[0] for line in lines[1]] == ["Step: 0/60", "Step: 25/60", "Step: 50/60"]
-    assert all(line.endswith("Mean episode length: 200") for line in lines[1])
+    evaluations, last = lines[1][:-1], lines[1][-1]
+    assert [line.partition(" Mean return: ")[0] for line in evaluations] == ["Step: 0/60", "Step: 25/60", "Step: 50/60"]
+    assert all(line.endswith("Mean episode length: 200") for line in evaluations)
+    assert re.fullmatch(TIME, last)
+    assert re.fullmatch(TIME, capsys.readouterr().out.rstrip("\n"))
     assert not differences(tensors(lines[0]._model), tensors(alone._model))
+
+
+@pytest.mark.parametrize("source", [pendulum, FOLDER], ids=["Python", "C++"])
+def test_progress_in_the_words_of_rltools(source, capsys, monkeypatch):
+    monkeypatch.setattr("sb3_tinyrl.tinyrl.sac._PROGRESS_SECONDS", 0.0)
+    state = small(source, N_ENVIRONMENTS=2, STEP_LIMIT=12).State(0)
+    for _ in range(14):
+        state.step()
+        state.action(OBSERVATION)
+    *lines, last = capsys.readouterr().out.splitlines()
+    progress = re.compile(r"Loop step: (\d+), env step: (\d+), SPS: ([\d.e+]+) \(elapsed: (\d+\.\d{3}) s\)")
+    numbers = [progress.fullmatch(line).groups() for line in lines]
+    assert [(int(loop_step), int(env_step)) for loop_step, env_step, _, _ in numbers] == [
+        (i, 2 * i) for i in range(1, 13)
+    ]
+    assert all(float(numbers[i][3]) <= float(numbers[i + 1][3]) for i in range(len(numbers) - 1))
+    assert re.fullmatch(TIME, last)
+
+
+def test_no_progress_within_the_first_seconds(capsys):
+    finish(small().State(0))
+    assert re.fullmatch(f"{TIME}\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "backend"),
+    [
+        ({}, None),
+        ({"enable_blas": True, "force_blas": False}, None),
+        ({"enable_blas": False}, "simd"),
+        ({"force_blas": True}, "blas"),
+    ],
+)
+def test_blas_is_a_backend(arguments, backend):
+    assert small(**arguments).State(0)._model.backend == backend
+
+
+@pytest.mark.parametrize("arguments", [{"evaluation_interval": None}, {"num_evaluation_episodes": 0}])
+def test_no_evaluation(arguments, capsys):
+    finish(small(enable_evaluation=True, disable_tensorboard=False, **arguments).State(0))
+    assert "Mean return" not in capsys.readouterr().out
+
+
+def test_arguments_that_contradict_each_other():
+    with pytest.raises(ValueError, match="force_blas=True and enable_blas=False contradict each other"):
+        SAC(pendulum, force_blas=True, enable_blas=False)
+    with pytest.raises(ValueError, match="disable_tensorboard=0, expected True or False"):
+        SAC(pendulum, disable_tensorboard=0)
 
 
 def test_verbose_prints_statistics_of_episodes(capsys):
@@ -221,10 +272,12 @@ def test_seeds_that_are_none(seed):
         small(FOLDER).State(seed)
 
 
-@pytest.mark.parametrize("name", ["evaluation_interval", "num_evaluation_episodes"])
-def test_evaluations_that_are_none(name):
-    with pytest.raises(ValueError, match=f"{name}=0, expected a whole number of at least 1"):
-        SAC(pendulum, **{name: 0})
+@pytest.mark.parametrize(
+    ("name", "value", "least"), [("evaluation_interval", 0, 1), ("num_evaluation_episodes", -1, 0)]
+)
+def test_evaluations_that_are_none(name, value, least):
+    with pytest.raises(ValueError, match=f"{name}={value}, expected a whole number of at least {least}"):
+        SAC(pendulum, **{name: value})
 
 
 def test_an_interrupted_step_loses_nothing():

@@ -17,7 +17,10 @@ namespace {
                                      "step",
                                      "reward",
                                      "terminated",
-                                     "observe"};
+                                     "observe",
+                                     "visit_parameters",
+                                     "visit_state",
+                                     "visit_info"};
 
     [[noreturn]] void fail(const char* what) {
         std::fprintf(stderr, "check-env: %s\n", what);
@@ -33,10 +36,25 @@ namespace {
         }
     }
 
-    void require_finite(const std::vector<T>& values, const char* what) {
-        for (const T value : values) {
+    template <typename VALUE>
+    void require_finite(const std::vector<VALUE>& values, const char* what) {
+        for (const VALUE value : values) {
             if (!std::isfinite(value)) {
                 fail(what);
+            }
+        }
+    }
+
+    // What visit_parameters and visit_state show of the environments, into allocations of exactly its size.
+    void read(Environments* environments) {
+        for (const auto shown : {episode::Shown::PARAMETERS, episode::Shown::STATE}) {
+            std::vector<double> values(environments->n_elements[static_cast<std::size_t>(shown)]);
+            for (std::size_t i = 0; i < N; i++) {
+                environment_read(environments, shown, static_cast<std::int64_t>(i), values.data());
+                require_success(*environments);
+                require_finite(values, shown == episode::Shown::STATE
+                                           ? "visit_state() shows NaN or an infinite value"
+                                           : "visit_parameters() shows NaN or an infinite value");
             }
         }
     }
@@ -46,6 +64,8 @@ int main(int, char** arguments) {
     const std::int64_t n_steps = std::atoll(arguments[1]);
     const std::uint64_t seed = std::strtoull(arguments[2], nullptr, 10);
     Environments* environments = environment_create(N);
+    require_success(*environments);
+    environment_describe(environments);
     require_success(*environments);
     std::vector<T> observation_low(ENVIRONMENT::OBSERVATION_DIM), observation_high(ENVIRONMENT::OBSERVATION_DIM);
     std::vector<T> low(ENVIRONMENT::ACTION_DIM), high(ENVIRONMENT::ACTION_DIM);
@@ -57,8 +77,10 @@ int main(int, char** arguments) {
     const std::vector<std::uint8_t> all(N, 1);
     std::vector<double> episode_returns(N);
     std::vector<std::int64_t> episode_lengths(N);
-    const Results results = {observations.data(),       rewards.data(),         terminated.data(),     truncated.data(),
-                             final_observations.data(), episode_returns.data(), episode_lengths.data()};
+    std::vector<double> infos(N * environments->n_elements[static_cast<std::size_t>(episode::Shown::INFO)]);
+    const Results results = {
+        observations.data(),       rewards.data(),         terminated.data(),      truncated.data(),
+        final_observations.data(), episode_returns.data(), episode_lengths.data(), infos.data()};
     std::vector<T> actions(N * ENVIRONMENT::ACTION_DIM);
     std::mt19937_64 rng(seed);
     std::uniform_real_distribution<double> uniform(0, 1);
@@ -70,6 +92,7 @@ int main(int, char** arguments) {
         environment_reset(environments, all.data(), nominal, observations.data(), &culprit);
         require_success(*environments);
         require_finite(observations, "observe() wrote NaN or an infinite value after a reset");
+        read(environments);
     }
     for (std::int64_t step = 0; step < n_steps; step++) {
         for (std::size_t i = 0; i < actions.size(); i++) {
@@ -84,6 +107,10 @@ int main(int, char** arguments) {
         require_finite(rewards, "reward() returned NaN or an infinite value");
         require_finite(observations, "observe() wrote NaN or an infinite value");
         require_finite(final_observations, "observe() wrote NaN or an infinite value at the end of an episode");
+        require_finite(infos, "visit_info() shows NaN or an infinite value");
+        if (step % LONGEST_EPISODE == 0) {
+            read(environments);
+        }
     }
     // Only now: it is to find what the sanitizers can't, an observation with elements that are never written.
     const auto flaw = environment_check(environments);

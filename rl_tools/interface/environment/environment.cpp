@@ -1,10 +1,11 @@
-// The C interface of one environment: what sb3_tinyrl/_native/abi/env_batch.py calls through ctypes. `environment.h` is
+// The C interface of one environment: what sb3_tinyrl/_native/abi/env_library.py declares for ctypes. `environment.h` is
 // the author's; it comes first among ours, so that its functions are known where they are called.
 
 #include <rl_tools/operations/cpu.h>
 
 #include "environment.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <exception>
@@ -36,12 +37,15 @@ static_assert(std::is_trivially_copyable_v<Episode>);
 
 // Several environments that share what never changes.
 struct Environments {
-    explicit Environments(std::size_t n) : episodes(n) {}
+    explicit Environments(std::size_t n) : episodes(n), fixed_parameters(n), fixed_states(n) {}
 
     DEVICE device;
     ENVIRONMENT environment;
     std::vector<Episode> episodes;
     episode::Failure failure{};  // the last
+    std::vector<episode::Field> fields[episode::N_SHOWN];
+    std::size_t n_elements[episode::N_SHOWN] = {};               // of all fields together
+    std::vector<episode::Fixed> fixed_parameters, fixed_states;  // for the resets to come
 };
 
 // Calls what calls the author's code; returns whether nothing was thrown.
@@ -105,6 +109,58 @@ RL_TOOLS_EXPORT episode::Flaw environment_check(Environments* environments) {
     return flaw;
 }
 
+// To be called once, before what follows is used.
+RL_TOOLS_EXPORT Status environment_describe(Environments* environments) {
+    const bool succeeded = succeeds(environments, [&] {
+        episode::describe(environments->device, environments->environment, environments->fields);
+        for (std::size_t i = 0; i < episode::N_SHOWN; i++) {
+            environments->n_elements[i] = episode::n_elements(environments->fields[i]);
+        }
+    });
+    return succeeded ? Status::DONE : Status::THREW;
+}
+
+// The `i`-th field that the author's function shows, and its length, 0 for a number; null where there are no more.
+RL_TOOLS_EXPORT const char* environment_field(const Environments* environments, episode::Shown shown, std::int64_t i,
+                                              std::int64_t* length) {
+    const auto& fields = environments->fields[static_cast<std::size_t>(shown)];
+    if (static_cast<std::size_t>(i) >= fields.size()) {
+        return nullptr;
+    }
+    *length = fields[i].length;
+    return fields[i].name.c_str();
+}
+
+// Reads all elements of the parameters or the state of environment `i`.
+RL_TOOLS_EXPORT Status environment_read(Environments* environments, episode::Shown shown, std::int64_t i,
+                                        double* values) {
+    const bool succeeded = succeeds(environments, [&] {
+        episode::read(environments->device, environments->environment, environments->episodes[i], shown, values,
+                      environments->n_elements[static_cast<std::size_t>(shown)]);
+    });
+    return succeeded ? Status::DONE : Status::THREW;
+}
+
+// What the parameters or the state of environment `i` are to be after each reset from now on, where `is_fixed` is not
+// 0; one of each for each element.
+RL_TOOLS_EXPORT void environment_fix(Environments* environments, episode::Shown shown, std::int64_t i,
+                                     const double* values, const std::uint8_t* is_fixed) {
+    const bool are_parameters = shown == episode::Shown::PARAMETERS;
+    episode::Fixed& fixed = (are_parameters ? environments->fixed_parameters : environments->fixed_states)[i];
+    const std::size_t n = environments->n_elements[static_cast<std::size_t>(shown)];
+    fixed = {};
+    if (std::find(is_fixed, is_fixed + n, 1) != is_fixed + n) {
+        fixed = {{values, values + n}, {is_fixed, is_fixed + n}};
+    }
+}
+
+// Whether the episode of each environment has ended.
+RL_TOOLS_EXPORT void environment_ended(const Environments* environments, std::uint8_t* ended) {
+    for (std::size_t i = 0; i < environments->episodes.size(); i++) {
+        ended[i] = episode::has_ended(environments->episodes[i]);
+    }
+}
+
 // All that changes, `episode_bytes` for each environment: to be copied, kept, and written back.
 RL_TOOLS_EXPORT void* environment_episodes(Environments* environments) {
     return environments->episodes.data();
@@ -112,6 +168,32 @@ RL_TOOLS_EXPORT void* environment_episodes(Environments* environments) {
 
 RL_TOOLS_EXPORT void environment_seed(Environments* environments, std::int64_t i, std::uint64_t seed) {
     episode::seed(environments->episodes[i], seed);
+}
+
+namespace {
+    void reset_one(Environments* environments, std::size_t i, bool nominal, T* observation) {
+        episode::reset(environments->device, environments->environment, environments->episodes[i], nominal, observation,
+                       environments->fixed_parameters[i], environments->fixed_states[i]);
+    }
+
+    // `infos`: of all environments, or null.
+    T step_one(Environments* environments, std::size_t i, const T* action, std::int64_t step_limit, T* observation,
+               double* infos) {
+        auto& device = environments->device;
+        auto& environment = environments->environment;
+        Episode& running = environments->episodes[i];
+        if constexpr (rl_tools::rl::environment_wrappers::complete::SHOWS_INFO<DEVICE, ENVIRONMENT,
+                                                                               episode::ReadFields>) {
+            if (infos != nullptr) {
+                const std::size_t n = environments->n_elements[static_cast<std::size_t>(episode::Shown::INFO)];
+                const ENVIRONMENT::State before = running.state;
+                const T reward = episode::step(device, environment, running, action, step_limit, observation);
+                episode::read_info(device, environment, running, before, action, infos + i * n, n);
+                return reward;
+            }
+        }
+        return episode::step(device, environment, running, action, step_limit, observation);
+    }
 }
 
 // Starts an episode in each environment where `mask` is not 0, and writes its first observation. `culprit` is where it
@@ -122,8 +204,7 @@ RL_TOOLS_EXPORT Status environment_reset(Environments* environments, const std::
         for (std::size_t i = 0; i < environments->episodes.size(); i++) {
             *culprit = static_cast<std::int64_t>(i);
             if (mask[i]) {
-                episode::reset(environments->device, environments->environment, environments->episodes[i], nominal != 0,
-                               observations + i * ENVIRONMENT::OBSERVATION_DIM);
+                reset_one(environments, i, nominal != 0, observations + i * ENVIRONMENT::OBSERVATION_DIM);
             }
         }
     });
@@ -150,13 +231,13 @@ RL_TOOLS_EXPORT Status environment_step(Environments* environments, const T* act
             *culprit = static_cast<std::int64_t>(i);
             T* observation = results->observations + i * ENVIRONMENT::OBSERVATION_DIM;
             if (autoreset == episode::Autoreset::NEXT_STEP && episode::has_ended(episodes[i])) {
-                episode::reset(environments->device, environments->environment, episodes[i], false, observation);
+                reset_one(environments, i, false, observation);
                 results->rewards[i] = 0;
                 results->terminated[i] = results->truncated[i] = 0;
                 continue;
             }
-            results->rewards[i] = episode::step(environments->device, environments->environment, episodes[i],
-                                                actions + i * ENVIRONMENT::ACTION_DIM, step_limit, observation);
+            results->rewards[i] = step_one(environments, i, actions + i * ENVIRONMENT::ACTION_DIM, step_limit,
+                                           observation, results->infos);
             results->terminated[i] = episodes[i].terminated;
             results->truncated[i] = episodes[i].truncated;
             if (episode::has_ended(episodes[i])) {
@@ -165,7 +246,7 @@ RL_TOOLS_EXPORT Status environment_step(Environments* environments, const T* act
                 if (autoreset == episode::Autoreset::SAME_STEP) {
                     std::memcpy(results->final_observations + i * ENVIRONMENT::OBSERVATION_DIM, observation,
                                 ENVIRONMENT::OBSERVATION_DIM * sizeof(T));
-                    episode::reset(environments->device, environments->environment, episodes[i], false, observation);
+                    reset_one(environments, i, false, observation);
                 }
             }
         }

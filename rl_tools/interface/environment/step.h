@@ -19,6 +19,8 @@ namespace rl_tools::interface::environment {
         float* final_observations;      // [environment][OBSERVATION_DIM]: the last of each episode that ended now
         double* episode_returns;        // [environment]: of each episode that ended now
         std::int64_t* episode_lengths;  // "
+        // [environment][element]: what `visit_info` shows of each step; null where it is not asked for.
+        double* infos = nullptr;
     };
 
     enum class Status : std::int32_t { DONE, ACTION_NOT_FINITE, EPISODE_HAS_ENDED, THREW };

@@ -1,21 +1,20 @@
-"""The C interface of compiled environments (``rl_tools/interface/environment/environment.cpp``), called through ctypes.
-
-ctypes releases the GIL during each call.
-"""
+"""Compiled environments of one kind, stepped together through the C interface of their library."""
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import secrets
-from enum import IntEnum
-from pathlib import Path
+from collections.abc import Mapping
+from enum import IntEnum, IntFlag
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sb3_tinyrl._native.abi.libraries import Signatures, load_library
+from sb3_tinyrl._native.abi.env_library import FLAWS, FUNCTIONS, load_environment
+from sb3_tinyrl._native.abi.fields import Field, Fields, Shown, Values
 from sb3_tinyrl._native.abi.specs import EnvironmentSpec
 from sb3_tinyrl._native.abi.structs import CompiledEnvironments, EnvironmentMetadata, StepResults
 from sb3_tinyrl._native.errors import EpisodeEndedError, KernelError, NativeEnvironmentError
@@ -40,58 +39,14 @@ class _Status(IntEnum):
     THREW = 3
 
 
-_FLAWS = {
-    1: "observe() leaves elements of the observation unset: it declares more of them than it writes",
-    2: "observe() writes beyond the observation: it declares fewer elements than it writes",
-}
+class _Flag(IntFlag):
+    """What a snapshot says of an environment beside its episode."""
+
+    IS_SEEDED = 1
+    HAS_STARTED = 2
 
 
-#: By the values of ``Function`` in ``episode.h``.
-_FUNCTIONS = (
-    "",
-    "init",
-    "sample_initial_parameters or initial_parameters",
-    "sample_initial_state or initial_state",
-    "step",
-    "reward",
-    "terminated",
-    "observe",
-)
-
-
-_SIGNATURES: Signatures = {
-    "environment_metadata": (None, (ctypes.POINTER(EnvironmentMetadata),)),
-    "environment_bounds": (None, (ctypes.c_void_p,) * 4),
-    "environment_create": (ctypes.c_void_p, (ctypes.c_int64,)),
-    "environment_destroy": (None, (ctypes.c_void_p,)),
-    "environment_check": (ctypes.c_int32, (ctypes.c_void_p,)),
-    "environment_episodes": (ctypes.c_void_p, (ctypes.c_void_p,)),
-    "environment_seed": (None, (ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64)),
-    "environment_failure": (ctypes.c_char_p, (ctypes.c_void_p, ctypes.POINTER(ctypes.c_int32))),
-    "environment_reset": (
-        ctypes.c_int32,
-        (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64)),
-    ),
-    "environment_step": (
-        ctypes.c_int32,
-        (
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-            ctypes.c_int64,
-            ctypes.c_int32,
-            ctypes.POINTER(StepResults),
-            ctypes.POINTER(ctypes.c_int64),
-        ),
-    ),
-}
-
-
-def load_environment(path: Path) -> ctypes.CDLL:
-    """Load a compiled environment and declare its functions.
-
-    :raises KernelError: when it can't be loaded, or comes from other sources than ours
-    """
-    return load_library(path, "environment", _SIGNATURES)
+_MARK_BYTES = 8  # of a snapshot: what it is one of
 
 
 class Environments:
@@ -122,6 +77,8 @@ class Environments:
     """Shape ``(n,)``; sums of rewards, where an episode ended."""
     episode_lengths: npt.NDArray[np.int64]
     """Shape ``(n,)``; steps, where an episode ended."""
+    infos: npt.NDArray[np.float64]
+    """Shape ``(n, elements)``; what the environment shows of the last step, see :meth:`info`."""
 
     def __init__(self, folder: str | os.PathLike[str], n: int = 1) -> None:
         if n < 1:
@@ -134,6 +91,7 @@ class Environments:
         self._load()
 
     def _load(self) -> None:
+        self._fixed_parameters: list[Values] = [{} for _ in range(self.n)]
         library = load_environment(
             build_in_foreground(EnvironmentSpec(self.folder), f"the environment in {self.folder}")
         )
@@ -159,13 +117,13 @@ class Environments:
         self.terminated, self.truncated = np.zeros((2, self.n), np.bool_)
         self.episode_returns = np.zeros(self.n, np.float64)
         self.episode_lengths = np.zeros(self.n, np.int64)
-        self._results = StepResults(**{name: getattr(self, name).ctypes.data for name in StepResults.layout().offsets})
+        self._results = StepResults(
+            **{name: getattr(self, name).ctypes.data for name in StepResults.layout().offsets if name != "infos"}
+        )
         self._actions = np.zeros((self.n, self.action_dim), np.float32)
         self._mask = np.zeros(self.n, np.bool_)
         self._culprit = ctypes.c_int64()
         self._may_step = bool(self._has_started.all())
-        # Addresses that are known: asking numpy each time costs more than a small call.
-        self._arguments = self._actions.ctypes.data, ctypes.byref(self._results), ctypes.byref(self._culprit)
 
         self._library = library
         self._handle = library.environment_create(self.n)
@@ -179,9 +137,25 @@ class Environments:
         self.raise_failure()
         if flaw:
             raise ValueError(
-                f"The environment in {self.folder} is at odds with itself: {_FLAWS[flaw]}. It declares "
+                f"The environment in {self.folder} is at odds with itself: {FLAWS[flaw]}. It declares "
                 f"{self.observation_dim}; make OBSERVATION_DIM, or DIM in its Observation, the number that it writes."
             )
+        if library.environment_describe(self._handle) == _Status.THREW:
+            self.raise_failure()
+        self._fields = {shown: Fields(shown, self._shown_fields(shown), self.folder) for shown in Shown}
+        self.infos = np.zeros((self.n, self._fields[Shown.INFO].size))
+        results = StepResults.from_buffer_copy(self._results)
+        if self.shows_info:
+            results.infos = self.infos.ctypes.data
+        # Addresses that are known: asking numpy each time costs more than a small call.
+        self._arguments = self._actions.ctypes.data, ctypes.byref(results), ctypes.byref(self._culprit)
+
+    def _shown_fields(self, shown: Shown) -> list[Field]:
+        fields: list[Field] = []
+        length = ctypes.c_int64()
+        while (name := self._library.environment_field(self._handle, shown, len(fields), length)) is not None:
+            fields.append(Field(name.decode(errors="replace"), length.value))
+        return fields
 
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
@@ -195,15 +169,46 @@ class Environments:
         self._library.environment_seed(self._handle, index, seed % 2**_SEED_BITS)
         self._is_seeded[index] = True
 
-    def reset(self, mask: npt.NDArray[np.bool_] | None = None, nominal: bool = False) -> None:
+    def reset(
+        self,
+        mask: npt.NDArray[np.bool_] | None = None,
+        nominal: bool = False,
+        parameters: Mapping[str, Any] | None = None,
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
         """Start new episodes; ``observations`` has their first ones.
 
-        Environments that were never seeded are seeded by the operating system's random numbers.
+        Environments that were never seeded are seeded by the operating system's random numbers. These are drawn alike
+        with and without ``parameters`` and ``state``, which replace what was drawn.
 
         :param mask: shape ``(n,)``, which environments; all by default
         :param nominal: whether to start from the environment's ``initial_state`` instead of drawing one
+        :param parameters: those of these episodes, by name; they come before those that are fixed
+        :param state: what the first state is to be, by name
+        :raises ValueError: for a name that the environment does not show, or a value that does not fit; no episode has
+            begun then
         """
         self._mask[:] = True if mask is None else mask
+        indices = [int(i) for i in np.flatnonzero(self._mask)]
+        changed: list[tuple[Shown, int]] = []
+        try:
+            for index in indices if parameters or state else []:
+                for shown, values in (
+                    (Shown.PARAMETERS, {**self._fixed_parameters[index], **(parameters or {})}),
+                    (Shown.STATE, state or {}),
+                ):
+                    self._fix(shown, index, values)
+                    changed.append((shown, index))
+            self._reset(nominal)
+        finally:
+            for shown, index in changed:
+                self._fix(shown, index, self._fixed_parameters[index] if shown == Shown.PARAMETERS else {})
+
+    def _fix(self, shown: Shown, index: int, values: Mapping[str, Any]) -> None:
+        elements, is_fixed = self._fields[shown].write(values)
+        self._library.environment_fix(self._handle, shown, index, elements.ctypes.data, is_fixed.ctypes.data)
+
+    def _reset(self, nominal: bool) -> None:
         self._has_started |= self._mask
         self._may_step = bool(self._has_started.all())
         for index in np.flatnonzero(self._mask & ~self._is_seeded):
@@ -251,10 +256,109 @@ class Environments:
         self._may_step = False
         which = f" of environment {self._culprit.value}" if self._culprit.value >= 0 else ""
         raise NativeEnvironmentError(
-            f"{_FUNCTIONS[function.value]}(){which} in {self.folder} threw an exception: "
+            f"{FUNCTIONS[function.value]}(){which} in {self.folder} threw an exception: "
             f"{message.decode(errors='replace')}. Call reset() to begin new episodes; "
             f"`python -m sb3_tinyrl check-env` looks for what else may be wrong."
         )
+
+    def fix_parameters(self, index: int, parameters: Mapping[str, Any]) -> None:
+        """Say what parameters of one environment are to be, from its next reset on; all others are drawn.
+
+        :param parameters: by name; they take the place of those that were fixed before
+        :raises ValueError: for a name that the environment does not show, or a value that does not fit
+        """
+        self._fix(Shown.PARAMETERS, index, parameters)
+        self._fixed_parameters[index] = dict(parameters)
+
+    def fixed_parameters(self, index: int) -> Values:
+        """Those that :meth:`fix_parameters` has fixed."""
+        return dict(self._fixed_parameters[index])
+
+    def parameters(self, index: int) -> Values:
+        """Return the parameters of an episode, by name; those that the environment shows.
+
+        :raises EpisodeEndedError: when no episode has begun
+        """
+        return self._read(Shown.PARAMETERS, index)
+
+    def state(self, index: int) -> Values:
+        """Return the state of an episode, by name, as far as the environment shows it.
+
+        :raises EpisodeEndedError: when no episode has begun
+        """
+        return self._read(Shown.STATE, index)
+
+    def _read(self, shown: Shown, index: int) -> Values:
+        if not self._has_started[index]:
+            raise EpisodeEndedError("no episode has begun; call reset() first")
+        elements = np.zeros(self._fields[shown].size)
+        self._culprit.value = index
+        if self._library.environment_read(self._handle, shown, index, elements.ctypes.data) == _Status.THREW:
+            self.raise_failure()
+        return self._fields[shown].read(elements)
+
+    @property
+    def shows_info(self) -> bool:
+        """Whether there is something to be told of each step."""
+        return self._fields[Shown.INFO].size > 0
+
+    def info(self, index: int) -> Values:
+        """Return what the environment shows of the last step, by name."""
+        return self._fields[Shown.INFO].read(self.infos[index])
+
+    def infos_by_name(self) -> Values:
+        """Return what each environment shows of the last step, arrays of shape ``(n,)`` or ``(n, length)``."""
+        return self._fields[Shown.INFO].columns(self.infos)
+
+    def have_ended(self) -> npt.NDArray[np.bool_]:
+        """Whether the episode of each environment has ended, shape ``(n,)``."""
+        ended = np.zeros(self.n, np.bool_)
+        self._library.environment_ended(self._handle, ended.ctypes.data)
+        return ended
+
+    def get_state(self, index: int) -> bytes:
+        """Return a snapshot of one environment, for :meth:`set_state`: all that its steps depend on."""
+        flags = _Flag.IS_SEEDED * bool(self._is_seeded[index]) | _Flag.HAS_STARTED * bool(self._has_started[index])
+        start = index * self._episode_bytes
+        return b"".join(
+            (
+                self._mark(),
+                bytes([flags]),
+                self.observations[index].tobytes(),
+                self.episodes[start : start + self._episode_bytes],
+            )
+        )
+
+    def set_state(self, index: int, state: bytes) -> None:
+        """Go on from a snapshot: the same actions lead to the same numbers, random ones included.
+
+        What is fixed by :meth:`fix_parameters` is not part of it.
+
+        :param state: of an environment of this kind, from :meth:`get_state`; not to be taken from others, as the C++
+            code uses it as it is
+        :raises ValueError: when it is no such snapshot
+        """
+        n_observation = self.observations[index].nbytes
+        n_bytes = _MARK_BYTES + 1 + n_observation + self._episode_bytes
+        if not isinstance(state, bytes) or len(state) != n_bytes or state[:_MARK_BYTES] != self._mark():
+            what = f"{len(state)} bytes" if isinstance(state, bytes) else repr(state)
+            raise ValueError(
+                f"{what} are no state of the environment in {self.folder} as it is now, expected what get_state() of "
+                f"such an environment has returned; to start from values of your own, pass them to reset as "
+                "options={'state': {...}}"
+            )
+        flags, rest = _Flag(state[_MARK_BYTES]), state[_MARK_BYTES + 1 :]
+        self._is_seeded[index] = _Flag.IS_SEEDED in flags
+        self._has_started[index] = _Flag.HAS_STARTED in flags
+        self._may_step = bool(self._has_started.all())
+        self.observations[index] = np.frombuffer(rest[:n_observation], np.float32)
+        episodes = self._library.environment_episodes(self._handle)
+        ctypes.memmove(episodes + index * self._episode_bytes, rest[n_observation:], self._episode_bytes)
+
+    def _mark(self) -> bytes:
+        """What snapshots of this environment begin with."""
+        kind = f"{self._source_digest} {self.observation_dim} {self._episode_bytes}"
+        return hashlib.sha256(kind.encode()).digest()[:_MARK_BYTES]
 
     def compiled(self, step_limit: int) -> CompiledEnvironments:
         """These environments for a loop in another library, which must not outlive this object.
@@ -294,6 +398,7 @@ class Environments:
             "has_started": self._has_started,
             "observations": self.observations,
             "episodes": self.episodes,
+            "fixed_parameters": self._fixed_parameters,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -309,3 +414,5 @@ class Environments:
         self._load()
         self.observations[...] = state["observations"]
         self.episodes = state["episodes"]
+        for index, parameters in enumerate(state.get("fixed_parameters", ())):  # not in earlier versions
+            self.fix_parameters(index, parameters)

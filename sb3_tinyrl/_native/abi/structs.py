@@ -343,6 +343,7 @@ class StepResults(Shared):
         ("final_observations", ctypes.c_void_p),
         ("episode_returns", ctypes.c_void_p),
         ("episode_lengths", ctypes.c_void_p),
+        ("infos", ctypes.c_void_p),
     )
 
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from sb3_tinyrl._native.abi.env_batch import load_environment
+from sb3_tinyrl._native.abi.env_library import load_environment
 from sb3_tinyrl._native.abi.kernel import Kernel
 from sb3_tinyrl._native.abi.specs import KernelSpec
 from sb3_tinyrl._native.errors import KernelError, UntrustedCacheError

@@ -35,7 +35,10 @@ namespace rl_tools::rl::components {
             STEP,
             REWARD,
             TERMINATED,
-            OBSERVE
+            OBSERVE,
+            VISIT_PARAMETERS,
+            VISIT_STATE,
+            VISIT_INFO
         };
 
         // What one of them has thrown.

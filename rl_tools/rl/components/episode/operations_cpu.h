@@ -4,6 +4,7 @@
 #include <exception>
 
 #include <rl_tools/rl/components/episode/episode.h>
+#include <rl_tools/rl/components/episode/fields.h>
 #include <rl_tools/rl/environment_wrappers/complete/operations_generic.h>
 #include <rl_tools/utils/simd/vector.h>
 
@@ -35,15 +36,54 @@ namespace rl_tools::rl::components::episode {
         random::philox::seed(episode.rng.engine, key);
     }
 
-    // Starts an episode: from a state that is drawn, or from the environment's nominal one. Nothing is left of the
-    // one before but the random numbers.
+    inline Function function_that_shows(Shown shown) {
+        return shown == Shown::PARAMETERS ? Function::VISIT_PARAMETERS : Function::VISIT_STATE;
+    }
+
+    // Shows the episode's parameters or its state to a visitor of `fields.h`, by the author's function if there is one.
+    template <typename DEVICE, typename ENVIRONMENT, typename VISITOR>
+    void visit(DEVICE& device, ENVIRONMENT& environment, Episode<ENVIRONMENT>& episode, Shown shown, VISITOR& visitor) {
+        named(function_that_shows(shown), [&] {
+            if (shown == Shown::PARAMETERS) {
+                rl_tools::visit_parameters(device, environment, episode.parameters, visitor);
+            } else {
+                rl_tools::visit_state(device, environment, episode.state, visitor);
+            }
+        });
+    }
+
+    // Reads all elements of the episode's parameters or of its state into `values` [n].
+    template <typename DEVICE, typename ENVIRONMENT>
+    void read(DEVICE& device, ENVIRONMENT& environment, Episode<ENVIRONMENT>& episode, Shown shown, double* values,
+              std::size_t n) {
+        ReadFields visitor{values, n};
+        visit(device, environment, episode, shown, visitor);
+        named(function_that_shows(shown), [&] { require_elements(visitor.i == n, n); });
+    }
+
+    // Sets those elements of the episode's parameters or of its state that are fixed.
+    template <typename DEVICE, typename ENVIRONMENT>
+    void write(DEVICE& device, ENVIRONMENT& environment, Episode<ENVIRONMENT>& episode, Shown shown,
+               const Fixed& fixed) {
+        if (!fixed.is_fixed.empty()) {
+            WriteFields visitor{fixed};
+            visit(device, environment, episode, shown, visitor);
+            named(function_that_shows(shown),
+                  [&] { require_elements(visitor.i == fixed.values.size(), fixed.values.size()); });
+        }
+    }
+
+    // Starts an episode: from a state that is drawn, or from the environment's nominal one, but for what is fixed.
+    // Nothing is left of the one before but the random numbers, which are drawn alike whatever is fixed.
     template <typename DEVICE, typename ENVIRONMENT>
     RL_TOOLS_OPAQUE void reset(DEVICE& device, ENVIRONMENT& environment, Episode<ENVIRONMENT>& episode, bool nominal,
-                               typename ENVIRONMENT::T* observation) {
+                               typename ENVIRONMENT::T* observation, const Fixed& parameters = {},
+                               const Fixed& state = {}) {
         episode.parameters = {};
         episode.state = {};
         named(Function::INITIAL_PARAMETERS,
               [&] { rl_tools::sample_initial_parameters(device, environment, episode.parameters, episode.rng); });
+        write(device, environment, episode, Shown::PARAMETERS, parameters);
         named(Function::INITIAL_STATE, [&] {
             if (nominal) {
                 rl_tools::initial_state(device, environment, episode.parameters, episode.state, episode.rng);
@@ -51,6 +91,7 @@ namespace rl_tools::rl::components::episode {
                 rl_tools::sample_initial_state(device, environment, episode.parameters, episode.state, episode.rng);
             }
         });
+        write(device, environment, episode, Shown::STATE, state);
         episode.n_steps = 0;
         episode.episode_return = 0;
         episode.terminated = episode.truncated = false;
@@ -94,6 +135,53 @@ namespace rl_tools::rl::components::episode {
         episode.truncated = step_limit > 0 && episode.n_steps >= step_limit;
         observe(device, environment, episode, observation);
         return reward;
+    }
+
+    // Shows a visitor what the author wants known of the step that was just taken from `state` with `action`
+    // [ACTION_DIM].
+    template <typename DEVICE, typename ENVIRONMENT, typename VISITOR>
+    void visit_info(DEVICE& device, ENVIRONMENT& environment, Episode<ENVIRONMENT>& episode,
+                    const typename ENVIRONMENT::State& state, const typename ENVIRONMENT::T* action, VISITOR& visitor) {
+        using T = typename ENVIRONMENT::T;
+        T scaled[ENVIRONMENT::ACTION_DIM];
+        for (std::size_t i = 0; i < ENVIRONMENT::ACTION_DIM; i++) {
+            scaled[i] = normalized<ENVIRONMENT>(action[i], i);
+        }
+        const environment_wrappers::complete::Row<T, typename ENVIRONMENT::TI, ENVIRONMENT::ACTION_DIM> row{{scaled}};
+        const typename ENVIRONMENT::State& next_state = episode.state;
+        named(Function::VISIT_INFO,
+              [&] { rl_tools::visit_info(device, environment, episode.parameters, state, row, next_state, visitor); });
+    }
+
+    // The same as numbers, into `values` [n].
+    template <typename DEVICE, typename ENVIRONMENT>
+    void read_info(DEVICE& device, ENVIRONMENT& environment, Episode<ENVIRONMENT>& episode,
+                   const typename ENVIRONMENT::State& state, const typename ENVIRONMENT::T* action, double* values,
+                   std::size_t n) {
+        ReadFields visitor{values, n};
+        visit_info(device, environment, episode, state, action, visitor);
+        named(Function::VISIT_INFO, [&] { require_elements(visitor.i == n, n); });
+    }
+
+    // Asks the author's functions what they show, in an episode that does not matter.
+    template <typename DEVICE, typename ENVIRONMENT>
+    void describe(DEVICE& device, ENVIRONMENT& environment, std::vector<Field> (&fields)[N_SHOWN]) {
+        using T = typename ENVIRONMENT::T;
+        T observation[ENVIRONMENT::OBSERVATION_DIM];
+        Episode<ENVIRONMENT> episode{};
+        seed(episode, 0);
+        reset(device, environment, episode, false, observation);
+        for (const Shown shown : {Shown::PARAMETERS, Shown::STATE}) {
+            DescribeFields visitor{fields[static_cast<std::size_t>(shown)]};
+            visit(device, environment, episode, shown, visitor);
+        }
+        if constexpr (environment_wrappers::complete::SHOWS_INFO<DEVICE, ENVIRONMENT, DescribeFields>) {
+            const typename ENVIRONMENT::State before = episode.state;
+            const T action[ENVIRONMENT::ACTION_DIM]{};
+            step(device, environment, episode, action, 0, observation);
+            DescribeFields visitor{fields[static_cast<std::size_t>(Shown::INFO)]};
+            visit_info(device, environment, episode, before, action, visitor);
+        }
     }
 
     template <typename ENVIRONMENT>

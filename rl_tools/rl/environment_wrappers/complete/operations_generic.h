@@ -29,6 +29,13 @@ namespace rl_tools::rl::environment_wrappers::complete {
     template <typename... ARGUMENTS>
     using Terminated = decltype(static_cast<bool>(terminated(std::declval<ARGUMENTS>()...)));
 
+    template <typename... ARGUMENTS>
+    using VisitParameters = decltype(visit_parameters(std::declval<ARGUMENTS>()...));
+    template <typename... ARGUMENTS>
+    using VisitState = decltype(visit_state(std::declval<ARGUMENTS>()...));
+    template <typename... ARGUMENTS>
+    using VisitInfo = decltype(visit_info(std::declval<ARGUMENTS>()...));
+
     template <template <typename...> typename CALL, typename, typename... ARGUMENTS>
     struct Exists : std::false_type {};
     template <template <typename...> typename CALL, typename... ARGUMENTS>
@@ -43,6 +50,14 @@ namespace rl_tools::rl::environment_wrappers::complete {
     struct RowSpecification : matrix::Specification<T, TI, 1, DIM> {};
     template <typename T, typename TI, TI DIM>
     using Row = Matrix<RowSpecification<T, TI, DIM>>;
+
+    // Whether the author has something to tell of each step, for a type of visitors.
+    template <typename DEVICE, typename COMPLETE, typename VISITOR>
+    inline constexpr bool SHOWS_INFO =
+        EXISTS<VisitInfo, DEVICE&, typename COMPLETE::ENVIRONMENT&, typename COMPLETE::Parameters&,
+               const typename COMPLETE::State&,
+               const Row<typename COMPLETE::T, typename COMPLETE::TI, COMPLETE::ACTION_DIM>&,
+               const typename COMPLETE::State&, VISITOR&>;
 
 #if defined(__has_attribute)
 #if __has_attribute(error)
@@ -179,5 +194,35 @@ namespace rl_tools {
     bool terminated(DEVICE& device, rl::environment_wrappers::Complete<T, TI, ENVIRONMENT>& complete,
                     PARAMETERS& parameters, const STATE& state, RNG& rng) {
         return terminated(device, complete.environment, parameters, state, rng);
+    }
+
+    template <typename DEVICE, typename T, typename TI, typename ENVIRONMENT, typename PARAMETERS, typename VISITOR>
+    void visit_parameters(DEVICE& device, rl::environment_wrappers::Complete<T, TI, ENVIRONMENT>& complete,
+                          PARAMETERS& parameters, VISITOR& visitor) {
+        namespace wrapper = rl::environment_wrappers::complete;
+        if constexpr (wrapper::EXISTS<wrapper::VisitParameters, DEVICE&, ENVIRONMENT&, PARAMETERS&, VISITOR&>) {
+            visit_parameters(device, complete.environment, parameters, visitor);
+        }
+    }
+
+    template <typename DEVICE, typename T, typename TI, typename ENVIRONMENT, typename STATE, typename VISITOR>
+    void visit_state(DEVICE& device, rl::environment_wrappers::Complete<T, TI, ENVIRONMENT>& complete, STATE& state,
+                     VISITOR& visitor) {
+        namespace wrapper = rl::environment_wrappers::complete;
+        if constexpr (wrapper::EXISTS<wrapper::VisitState, DEVICE&, ENVIRONMENT&, STATE&, VISITOR&>) {
+            visit_state(device, complete.environment, state, visitor);
+        }
+    }
+
+    template <typename DEVICE, typename T, typename TI, typename ENVIRONMENT, typename PARAMETERS, typename STATE,
+              typename ACTION, typename VISITOR>
+    void visit_info(DEVICE& device, rl::environment_wrappers::Complete<T, TI, ENVIRONMENT>& complete,
+                    PARAMETERS& parameters, const STATE& state, const ACTION& action, const STATE& next_state,
+                    VISITOR& visitor) {
+        namespace wrapper = rl::environment_wrappers::complete;
+        if constexpr (wrapper::EXISTS<wrapper::VisitInfo, DEVICE&, ENVIRONMENT&, PARAMETERS&, const STATE&,
+                                      const ACTION&, const STATE&, VISITOR&>) {
+            visit_info(device, complete.environment, parameters, state, action, next_state, visitor);
+        }
     }
 }
