@@ -254,7 +254,8 @@ class Kernel:
             self._losses.address,
         )
         self._thread_tuner.record(n_threads, (time.perf_counter() - start) / n_steps)
-        return self._losses.array[:n_taken].copy()
+        losses: npt.NDArray[np.float64] = self._losses.array[:n_taken].copy()
+        return losses
 
     def run(self, hyper_parameters: HyperParameters, request: LoopRequest, result: LoopResult) -> None:
         """Collect and train with compiled environments until ``request.schedule`` says that the loop returns.

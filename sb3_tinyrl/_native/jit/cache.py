@@ -69,7 +69,9 @@ def cache_directory() -> Path:
                 return folder
     except (RuntimeError, KeyError, OSError):
         pass  # This user has no home, or may not look into it.
-    return _temporary_directory(os.getuid() if sys.platform != "win32" else 0)
+    if sys.platform == "win32":
+        return _temporary_directory(0)  # users have folders of their own there for temporary files
+    return _temporary_directory(os.getuid())
 
 
 @cache
