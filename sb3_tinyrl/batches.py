@@ -23,6 +23,9 @@ from sb3_tinyrl.contract import data
 from sb3_tinyrl.networks import Networks, tensors
 from sb3_tinyrl.observations import NonFiniteError, features, ordered_entries, require_finite_rows
 
+#: What NumPy divides float32 rewards by a deviation in: float64, which NumPy 1 rounded to float32.
+_NORMALISED_REWARD = (np.ones(1, np.float32) / np.float64(1)).dtype.type
+
 
 class InPlaceReplay:
     """A replay buffer that the kernel samples where it lies.
@@ -126,7 +129,7 @@ class InPlaceReplay:
                 entry = entries[self._ends.index(end)]
                 entry.mean, entry.standard_deviation = addresses
         if env.norm_reward:
-            view.reward_standard_deviation = np.sqrt(env.ret_rms.var + env.epsilon)
+            view.reward_standard_deviation = _NORMALISED_REWARD(np.sqrt(env.ret_rms.var + env.epsilon))
             view.reward_clip = env.clip_reward
 
     def _moments(self, statistics: RunningMeanStd, epsilon: float, shape: tuple[int, ...]) -> tuple[int, int]:

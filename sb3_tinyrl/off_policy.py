@@ -307,7 +307,7 @@ def _next_observations(new_obs: np.ndarray, dones: np.ndarray, infos: list[dict[
     ended = [i for i in dones.nonzero()[0] if infos[i].get("terminal_observation") is not None]
     if not ended:
         return new_obs
-    next_obs = new_obs.copy()
+    next_obs: np.ndarray = new_obs.copy()
     for i in ended:
         next_obs[i] = infos[i]["terminal_observation"]
     return next_obs

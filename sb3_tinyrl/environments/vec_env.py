@@ -91,7 +91,8 @@ class NativeVecEnv(VecEnv):
         self._reset_seeds()
         self._reset_options()
         self.reset_infos = [{} for _ in range(self.num_envs)]
-        return self.environments.observations.copy()
+        observations: npt.NDArray[np.float32] = self.environments.observations.copy()
+        return observations
 
     def step_async(self, actions: npt.NDArray[np.float32]) -> None:
         """Remember the actions.

@@ -178,6 +178,33 @@ int main(int, char** arguments) {
 """
 
 
+def test_windows_lets_a_library_that_is_loaded_be_renamed_alone(tmp_path):
+    """What the cache relies on, and the rules by which tests/_native/jit/test_cache.py refuses."""
+    toolchain = WINDOWS[0]
+    toolchain.require_runner()
+    (tmp_path / "rename.cpp").write_text(RENAMER)
+    renamer = toolchain.program(str(tmp_path / "rename.cpp"), tmp_path / "rename.exe")
+    (tmp_path / "library.cpp").write_text("__declspec(dllexport) int one() { return 1; }")
+    library = toolchain.program(str(tmp_path / "library.cpp"), tmp_path / "old.dll", "-shared")
+    new = shutil.copy(library, tmp_path / "new.dll")
+    printed = toolchain.run(renamer, str(library), new, str(tmp_path / "held"))
+    assert printed.split() == ["loaded", "not-replaced", "not-removed", "renamed", "replaced"]
+
+
+RENAMER = """\
+#include <cstdio>
+#include <windows.h>
+int main(int, char** arguments) {
+    const char *old = arguments[1], *other = arguments[2], *held = arguments[3];
+    std::puts(LoadLibraryA(old) ? "loaded" : "not-loaded");
+    std::puts(MoveFileExA(other, old, MOVEFILE_REPLACE_EXISTING) ? "replaced" : "not-replaced");
+    std::puts(DeleteFileA(old) ? "removed" : "not-removed");
+    std::puts(MoveFileExA(old, held, MOVEFILE_REPLACE_EXISTING) ? "renamed" : "not-renamed");
+    std::puts(MoveFileExA(other, old, MOVEFILE_REPLACE_EXISTING) ? "replaced" : "not-replaced");
+}
+"""
+
+
 @pytest.mark.parametrize("toolchain", MACOS, ids=str)
 def test_on_macos_libraries_need_only_libsystem(toolchain, shows, tmp_path):
     """Nothing is left undefined but functions of C, POSIX and the unwinder, all of libSystem."""

@@ -254,7 +254,8 @@ class Kernel:
             self._losses.address,
         )
         self._thread_tuner.record(n_threads, (time.perf_counter() - start) / n_steps)
-        return self._losses.array[:n_taken].copy()
+        losses: npt.NDArray[np.float64] = self._losses.array[:n_taken].copy()
+        return losses
 
     def start_training(
         self,

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from numbers import Integral
+from pathlib import Path
 
 MAX_THREADS = 16
 
 _CALLS_EACH = 12
 _CALLS_EACH_LATER = 4
 _CALLS_UNTIL_NEXT_TRIAL = 500
+#: Where Linux describes its cores.
+_CORES = Path("/sys/devices/system/cpu")
+#: What the speed of a core must be, beside that of the fastest one, to count as fast: the large cores of ARM's
+#: processors and of Intel's lie above, the small ones at a quarter to two thirds.
+_FAST = 0.75
 
 
 def available_threads() -> int:
@@ -20,6 +27,30 @@ def available_threads() -> int:
     else:  # a process may use all processors
         available = os.cpu_count() or 1
     return min(available, MAX_THREADS)
+
+
+def available_fast_threads(cores: Path = _CORES) -> int:
+    """As many threads as there are fast cores among those that the process may use, at most :data:`MAX_THREADS`.
+
+    Of a processor with large and small cores these are the large ones, where threads that share their work evenly do
+    not wait for slower ones. Where the operating system tells nothing of that, all cores are fast.
+
+    :param cores: a folder as Linux has it, with ``cpu0/cpu_capacity`` or ``cpu0/cpufreq/cpuinfo_max_freq``
+    """
+    if sys.platform != "linux":
+        return available_threads()
+    for file in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
+        if speeds := _speeds(os.sched_getaffinity(0), cores, file):
+            return min(sum(speed >= _FAST * max(speeds) for speed in speeds), MAX_THREADS)
+    return available_threads()
+
+
+def _speeds(numbers: Iterable[int], cores: Path, file: str) -> list[int]:
+    """What the file tells of each core; nothing where it is missing for one of them."""
+    try:
+        return [int((cores / f"cpu{number}" / file).read_text()) for number in numbers]
+    except (OSError, ValueError):
+        return []
 
 
 def require_n_threads(n_threads: object) -> None:
@@ -33,15 +64,16 @@ def require_n_threads(n_threads: object) -> None:
 
 def n_trials() -> int:
     """Calls that it takes to choose among as many threads as are available."""
-    return len(_candidates(available_threads())) * _CALLS_EACH
+    return len(_candidates(available_threads(), available_fast_threads())) * _CALLS_EACH
 
 
-def _candidates(largest: int) -> list[int]:
-    return [2**i for i in range(largest.bit_length()) if 2**i < largest] + [largest]
+def _candidates(largest: int, n_fast: int) -> list[int]:
+    powers = {2**i for i in range(largest.bit_length())}
+    return sorted(n for n in {*powers, n_fast, largest} if n <= largest)
 
 
 class ThreadTuner:
-    """Tries 1, 2, 4, ... threads in turn and stays with the fastest, until some time later it tries them again.
+    """Tries 1, 2, 4, ... threads and one for each fast core in turn; stays with the fastest, until it tries them again.
 
     A small network is updated in less time than other threads need to wake up, and a busy machine has no time for
     them; neither is known before, nor does a machine stay as busy as it is.
@@ -52,7 +84,7 @@ class ThreadTuner:
 
     def __init__(self, fixed: int | None = None, n_started: int = MAX_THREADS) -> None:
         self.largest = min(available_threads() if fixed is None else fixed, n_started)
-        self._candidates = _candidates(self.largest) if fixed is None else [self.largest]
+        self._candidates = _candidates(self.largest, available_fast_threads()) if fixed is None else [self.largest]
         self._chosen = self.largest
         self._try(_CALLS_EACH)
 

@@ -2,7 +2,7 @@
 
 For each key it holds ``<key>.so``, the library; ``<key>.json``, the hash of its contents and what it is for, modified
 when the library is loaded; ``<key>.lock``, locked while the library is being built; and meanwhile
-``<key>.<random>.build/``, the builder's workspace.
+``<key>.<random>.build/``, the builder's workspace. ``<key>.<random>.held`` was replaced while a process had it loaded.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import sys
 import tempfile
@@ -34,7 +35,10 @@ _DEFAULT_SIZE = "2G"
 _SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _LIBRARY_SUFFIX = ".dll" if sys.platform == "win32" else ".so"
 _WORKSPACE_SUFFIX = ".build"
+_HELD_SUFFIX = ".held"
 _SECONDS_BETWEEN_LOOKS = 0.1
+#: How long to wait after each refusal to replace a file; Windows refuses while another program looks at one.
+_SECONDS_UNTIL_NEXT_TRY = (0.01, 0.05, 0.2, 0.5, 1.0)
 _NEVER = 0.0
 _FILE_MODE = 0o644  # whatever the umask
 #: Libraries this new are not removed to make room: the process that has asked for them may be about to load them.
@@ -69,7 +73,9 @@ def cache_directory() -> Path:
                 return folder
     except (RuntimeError, KeyError, OSError):
         pass  # This user has no home, or may not look into it.
-    return _temporary_directory(os.getuid() if sys.platform != "win32" else 0)
+    if sys.platform == "win32":
+        return _temporary_directory(0)  # users have folders of their own there for temporary files
+    return _temporary_directory(os.getuid())
 
 
 @cache
@@ -226,6 +232,7 @@ class KernelCache:
         """
         with self._explained():
             self._remove_abandoned_workspaces(key)
+            self._remove_held_files()
             # A new name each time: the compiler of a killed builder may still be writing to the old folder.
             folder = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=_WORKSPACE_SUFFIX, dir=self.directory))
         try:
@@ -251,8 +258,8 @@ class KernelCache:
             for file in (library, description):
                 file.chmod(_FILE_MODE)
             # Between the two steps the pair does not match, which `find` takes for damage: nothing loads it.
-            os.replace(library, self._library(key))
-            os.replace(description, self._description(key))
+            self._replace(library, self._library(key))
+            self._replace(description, self._description(key))
         return self._library(key)
 
     def entries(self, content: str = "") -> list[Entry]:
@@ -296,7 +303,7 @@ class KernelCache:
         return removed
 
     def clear(self) -> None:
-        """Remove everything that is ours and not being built."""
+        """Remove everything that is ours and not being built; on Windows, nor loaded."""
         from filelock import FileLock, Timeout
 
         with self._explained():
@@ -308,8 +315,12 @@ class KernelCache:
                     for path in self.directory.glob(f"{key}.*"):
                         if path.suffix == _WORKSPACE_SUFFIX:
                             shutil.rmtree(path, ignore_errors=True)
-                        else:
+                            continue
+                        try:
                             path.unlink(missing_ok=True)
+                        except PermissionError:
+                            if sys.platform != "win32":  # where a library may be loaded, and our own lock is open
+                                raise
 
     def error(self, reason: str) -> CacheError:
         """Return the error that says why the folder cannot be used."""
@@ -352,6 +363,29 @@ class KernelCache:
             with suppress(OSError):
                 self._library(key).with_suffix(suffix).unlink()
         return True
+
+    def _replace(self, source: Path, target: Path) -> None:
+        """Rename a file over another, which Windows refuses while a program has one of the two open.
+
+        Virus scanners read new files, and other processes descriptions, for a moment. A library that a process has
+        loaded stays open, but Windows lets it be renamed.
+
+        :raises PermissionError: when the rename is still refused after all that
+        """
+        for seconds in _SECONDS_UNTIL_NEXT_TRY:
+            try:
+                os.replace(source, target)
+                return
+            except PermissionError:
+                time.sleep(seconds)
+        with suppress(FileNotFoundError):
+            os.replace(target, self.directory / f"{target.stem}.{secrets.token_hex(4)}{_HELD_SUFFIX}")
+        os.replace(source, target)
+
+    def _remove_held_files(self) -> None:
+        for path in self.directory.glob(f"*{_HELD_SUFFIX}"):
+            with suppress(OSError):  # as a process still has it loaded
+                path.unlink()
 
     def _remove_abandoned_workspaces(self, own_key: str) -> None:
         from filelock import FileLock, Timeout

@@ -15,6 +15,10 @@ from pathlib import Path
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 _SECONDS_TO_END = 2.0
+if sys.platform == "win32":
+    _LAST_SIGNAL = signal.SIGTERM  # which ends any program there
+else:
+    _LAST_SIGNAL = signal.SIGKILL
 
 # The program and all that it starts make a process group of their own, in which a child waits on a pipe to this very
 # process: a line says that all went well; the end of the file, that this process has died or given up.
@@ -146,7 +150,7 @@ def _end(process: subprocess.Popen[str]) -> None:
     try:
         process.communicate(timeout=_SECONDS_TO_END)
     except subprocess.TimeoutExpired:
-        _signal_group(process, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+        _signal_group(process, _LAST_SIGNAL)
         process.communicate()
 
 

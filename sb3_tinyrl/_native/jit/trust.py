@@ -72,8 +72,8 @@ def make_private_folder(folder: Path) -> None:
 def _require_trusted(path: Path, status: os.stat_result, is_kind: Callable[[int], bool], kind: str) -> None:
     if not is_kind(status.st_mode):
         raise UntrustedError(f"{path} is no {kind}; remove it")
-    if status.st_uid not in (0, os.geteuid()):
-        raise UntrustedError(f"the {kind} {path} belongs to user {status.st_uid}, expected user {os.geteuid()} or root")
+    if status.st_uid not in (0, _own_user()):
+        raise UntrustedError(f"the {kind} {path} belongs to user {status.st_uid}, expected user {_own_user()} or root")
     if status.st_mode & _WRITABLE_BY_OTHERS:
         raise UntrustedError(
             f"other users can write to the {kind} {path} (its mode is {stat.S_IMODE(status.st_mode):o}); if none of "
@@ -82,18 +82,24 @@ def _require_trusted(path: Path, status: os.stat_result, is_kind: Callable[[int]
 
 
 def _require_trusted_parent(parent: Path, status: os.stat_result) -> None:
-    if not (status.st_uid in (0, os.geteuid()) or _may_be_root(status.st_uid)):
+    if not (status.st_uid in (0, _own_user()) or _may_be_root(status.st_uid)):
         raise UntrustedError(
-            f"the folder {parent} on the way belongs to user {status.st_uid}, expected user {os.geteuid()} or root"
+            f"the folder {parent} on the way belongs to user {status.st_uid}, expected user {_own_user()} or root"
         )
     if status.st_mode & stat.S_ISVTX:
         return  # as /tmp, where each user may remove and rename what is theirs
     # A group of the same number as its only user is what distributions make for each user; root's group is root.
-    others = stat.S_IWOTH if status.st_gid in (0, os.geteuid()) else _WRITABLE_BY_OTHERS
+    others = stat.S_IWOTH if status.st_gid in (0, _own_user()) else _WRITABLE_BY_OTHERS
     if status.st_mode & others:
         raise UntrustedError(
             f"other users can write to the folder {parent} on the way (its mode is {stat.S_IMODE(status.st_mode):o})"
         )
+
+
+def _own_user() -> int:
+    if sys.platform == "win32":
+        raise NotImplementedError("Windows has no numbers for users, and nothing is checked there")
+    return os.geteuid()
 
 
 def _may_be_root(user: int) -> bool:

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ from sb3_tinyrl._native.jit.cache import (
 )
 
 NEVER = threading.Event()
+LIBRARY_SUFFIX = ".dll" if sys.platform == "win32" else ".so"
 INGREDIENTS = st.dictionaries(st.text(), st.one_of(st.text(), st.lists(st.text())))
 
 
@@ -111,6 +113,83 @@ def test_an_unusable_folder_is_named_with_the_remedy(tmp_path: Path, place: str)
     with pytest.raises(CacheError, match=r"Expected .*set SB3_TINYRL_CACHE_DIR to another") as error:
         publish(KernelCache(folder), "a", b"library")
     assert str(folder) in str(error.value)
+
+
+# --- files that Windows lets no one replace ---
+
+
+class Windows:
+    """Its rules for renaming: refused while a program reads one of the two files, or has loaded the target.
+
+    :param reads: renames that are refused because a program, such as a virus scanner, reads a file meanwhile
+    :param loaded: a library that a process has loaded, which can be renamed but neither replaced nor removed
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, reads: int = 0, loaded: Path | None = None) -> None:
+        self.reads, self.loaded = reads, loaded
+        self._replace, self._unlink = os.replace, Path.unlink
+        monkeypatch.setattr(os, "replace", self.replace)
+        monkeypatch.setattr(Path, "unlink", lambda path, missing_ok=False: self.unlink(path, missing_ok))
+
+    def replace(self, source: Path, target: Path) -> None:
+        self.reads -= 1
+        if self.reads >= 0 or target == self.loaded:
+            raise PermissionError(errno.EACCES, "Access is denied", str(source), 5, str(target))
+        self._replace(source, target)
+        if source == self.loaded:
+            self.loaded = target
+
+    def unlink(self, path: Path, missing_ok: bool) -> None:
+        if path == self.loaded or path.suffix == ".lock":  # the latter is open as long as it is locked
+            raise PermissionError(errno.EACCES, "Access is denied", str(path), 5)
+        self._unlink(path, missing_ok)
+
+
+def test_a_file_that_is_read_for_a_moment_is_waited_for(kernels: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(kernels, "a", b"library")
+    windows = Windows(monkeypatch, reads=3)
+    publish(kernels, "a", b"another")
+    assert windows.reads < 0
+    assert kernels.find("a")
+    assert sorted(path.suffix for path in kernels.directory.iterdir()) == [".json", ".lock", LIBRARY_SUFFIX]
+
+
+def test_a_file_that_is_read_for_ever_is_an_error_soon(kernels: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    Windows(monkeypatch, reads=1000)
+    start = time.monotonic()
+    with pytest.raises(CacheError, match="Access is denied"):
+        publish(kernels, "a", b"library")
+    assert time.monotonic() - start < 10
+    assert kernels.find("a") is None
+
+
+def test_a_library_that_is_loaded_makes_way_for_another(kernels: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose description is damaged, say, while a process trains with it."""
+    loaded = publish(kernels, "a", b"library")
+    (kernels.directory / "a.json").write_text("{")
+    windows = Windows(monkeypatch, loaded=loaded)
+    assert kernels.find("a") is None
+    assert publish(kernels, "a", b"another") == kernels.find("a") == loaded
+    assert loaded.read_bytes() == b"another"
+    [held] = kernels.directory.glob("*.held")
+    assert held == windows.loaded
+    assert held.read_bytes() == b"library"
+    publish(kernels, "b", b"library")
+    assert held.exists()
+    windows.loaded = None  # the process has ended
+    publish(kernels, "b", b"library")
+    assert not held.exists()
+
+
+def test_clearing_leaves_what_is_loaded_on_windows(filled: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = filled.find(KEYS[0])
+    with monkeypatch.context() as patches:
+        Windows(patches, loaded=loaded)
+        with pytest.raises(CacheError, match="Access is denied"):
+            filled.clear()
+        patches.setattr(sys, "platform", "win32")
+        filled.clear()
+    assert {path for path in filled.directory.iterdir() if path.suffix != ".lock"} == {loaded}
 
 
 # --- what is there, and what has to go ---
