@@ -21,7 +21,8 @@ def run(command: Sequence[object], **environment: str | None) -> tuple[int, str]
     :param environment: variables to set, or to remove for ``None``
     :return: its exit status, and all that it wrote, control characters included
     """
-    variables = {**os.environ, "TERM": "xterm-256color", **environment}
+    # A width that the environment tells, as pytest's does, would count for more than the terminal's.
+    variables = {**os.environ, "TERM": "xterm-256color", "COLUMNS": None, **environment}
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, _WIDTH, 0, 0))
     process = subprocess.Popen(
