@@ -10,7 +10,7 @@ from pathlib import Path
 from sb3_tinyrl.bench import cli as bench
 from sb3_tinyrl.bench import env_speed
 from sb3_tinyrl.bench.scaling import sweep as scaling
-from sb3_tinyrl.commands import cache, doctor, export
+from sb3_tinyrl.commands import cache, doctor, export, zoo
 from sb3_tinyrl.environments import checking
 
 
@@ -19,9 +19,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog=_program(sys.argv[0]), description="Tools around TinySAC.")
     parser.add_argument("--version", action="version", version=f"sb3-tinyrl {version('sb3-tinyrl')}")
     commands = parser.add_subparsers(metavar="command", required=True)
-    for command in (bench, scaling, env_speed, cache, checking, doctor, export):
+    for command in (bench, scaling, env_speed, cache, checking, doctor, export, zoo):
         command.add_command(commands)
-    arguments = parser.parse_args()
+    arguments, others = parser.parse_known_args()
+    if "passes_on" in arguments:
+        arguments.passed_on = others  # to a program that knows them
+    elif others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     status: int = arguments.run(arguments)
     return status
 
