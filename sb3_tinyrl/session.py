@@ -73,7 +73,7 @@ class KernelSession:
 
         :raises KernelError: when it is known that there will be no kernel
         """
-        if self._build is None:
+        if self._build is None or not self._build.is_alive:
             return None
         is_new = self._build.is_new()
         if isinstance(failure := self._build.failure, KernelError):
