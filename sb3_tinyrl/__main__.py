@@ -1,26 +1,39 @@
-"""The command line: ``python -m sb3_tinyrl <command>``."""
+"""The command line: ``sb3-tinyrl <command>``, or ``python -m sb3_tinyrl <command>``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from importlib.metadata import version
+from pathlib import Path
 
-from sb3_tinyrl import cache
 from sb3_tinyrl.bench import cli as bench
 from sb3_tinyrl.bench import env_speed
 from sb3_tinyrl.bench.scaling import sweep as scaling
+from sb3_tinyrl.commands import cache, doctor, export, zoo
 from sb3_tinyrl.environments import checking
 
 
 def main() -> int:
     """Run the command that the arguments name; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m sb3_tinyrl", description="Tools around TinySAC.")
+    parser = argparse.ArgumentParser(prog=_program(sys.argv[0]), description="Tools around TinySAC.")
+    parser.add_argument("--version", action="version", version=f"sb3-tinyrl {version('sb3-tinyrl')}")
     commands = parser.add_subparsers(metavar="command", required=True)
-    for command in (bench, scaling, env_speed, cache, checking):
+    for command in (bench, scaling, env_speed, cache, checking, doctor, export, zoo):
         command.add_command(commands)
-    arguments = parser.parse_args()
+    arguments, others = parser.parse_known_args()
+    if "passes_on" in arguments:
+        arguments.passed_on = others  # to a program that knows them
+    elif others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     status: int = arguments.run(arguments)
     return status
+
+
+def _program(path: str) -> str:
+    """Return how this program was called, given where it lies."""
+    name = Path(path).name.removesuffix(".exe")
+    return "python -m sb3_tinyrl" if name == "__main__.py" else name
 
 
 if __name__ == "__main__":

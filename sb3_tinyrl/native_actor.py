@@ -22,7 +22,9 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_tinyrl import memory
 from sb3_tinyrl._native.abi.blas import Blas
 from sb3_tinyrl._native.abi.structs import Engine
+from sb3_tinyrl._native.abi.thread_tuner import available_threads
 from sb3_tinyrl._native.errors import BlasError, KernelError, UnsupportedByKernelError, UntrustedCacheError
+from sb3_tinyrl._native.jit.compiler import known_instruction_set
 from sb3_tinyrl.environments.vec_env import as_native_vec_env
 from sb3_tinyrl.fused_loop import FusedLoop
 from sb3_tinyrl.observations import features, joined_entries, require_finite
@@ -145,14 +147,17 @@ class NativeActor(Base):
             bound = self._session.bound
             if bound is None or not bound.watch.holds_thoroughly():
                 self._session.require_served(self, blas)
+            is_new = self._session.is_kernel_new()
         except KernelError as error:
             return KernelStatus(False, str(error))
         if self._session.reason is not None:
             return KernelStatus(False, self._session.reason)
         backend = "simd" if blas is None else blas.name
         if bound is None:
-            return KernelStatus(True, backend=backend)
-        return KernelStatus(True, None, backend, bound.kernel.largest_n_threads, bound.replay.description)
+            n_threads = self.n_threads or available_threads()
+            return KernelStatus(True, None, backend, n_threads, None, known_instruction_set(), is_new)
+        n_threads, batches = bound.kernel.largest_n_threads, bound.replay.description
+        return KernelStatus(True, None, backend, n_threads, batches, known_instruction_set(), is_new)
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_session", "_fused_loop", "_told"]

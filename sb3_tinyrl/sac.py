@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Iterable
 from functools import lru_cache
 from operator import itemgetter
@@ -218,9 +220,12 @@ class TinySAC(NativeOffPolicy, SAC):
         """
         self._check_kernel_arguments()  # ``load`` sets attributes past the constructor
         with self._session.learning():
-            return super().learn(
-                total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar
-            )
+            super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+        if self.verbose >= 1:
+            n_steps = self.num_timesteps - self._num_timesteps_at_start
+            seconds = max((time.time_ns() - self.start_time) / 1e9, sys.float_info.epsilon)
+            print(f"TinySAC took {n_steps:,} steps in {seconds:.1f} s, {n_steps / seconds:,.0f} steps/s")
+        return self
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_device_is_auto", "_is_after_rollout", "_n_beside"]

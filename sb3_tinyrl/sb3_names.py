@@ -16,6 +16,7 @@ NAMES: dict[type, tuple[str, ...]] = {
         "_last_obs",
         "_last_original_obs",
         "_n_updates",
+        "_num_timesteps_at_start",
         "_on_step",
         "_sample_action",
         "_setup_learn",

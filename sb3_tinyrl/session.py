@@ -68,6 +68,18 @@ class KernelSession:
         """What trains now, if a kernel does."""
         return self._bound
 
+    def is_kernel_new(self) -> bool | None:
+        """Whether the cache has none for the model, so that it is compiled; ``None`` while that is not known.
+
+        :raises KernelError: when it is known that there will be no kernel
+        """
+        if self._build is None or not self._build.is_alive:
+            return None
+        is_new = self._build.is_new()
+        if isinstance(failure := self._build.failure, KernelError):
+            raise failure
+        return is_new
+
     @contextmanager
     def learning(self) -> Iterator[None]:
         """Within this context the session is told when code of the user's may have run, by :meth:`distrust`."""
@@ -96,7 +108,7 @@ class KernelSession:
         if self._bound is not None and not self._is_current(self._bound, model):
             self._bound = None
         spec = self._spec(model, batch_size, blas)
-        if self._build is not None and self._build.has_failed:
+        if self._build is not None and self._build.failure is not None:
             self._build = None  # The user may have mended what was wrong.
         self._start_build(spec)
 
@@ -117,7 +129,7 @@ class KernelSession:
         else:
             self._start_build(spec)
             assert self._build is not None
-            kernel = Kernel(spec, self._build.result(), n_threads, blas)
+            kernel = Kernel(spec, self._build.result(spec.summary()), n_threads, blas)
         replay = batches.replay(model, spec)
         memory.bind(model, kernel)
         self._bound = Bound(kernel, replay, Watch(model))

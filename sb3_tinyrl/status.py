@@ -12,8 +12,10 @@ class KernelStatus:
     :param native: whether a kernel does, or will as soon as it is compiled
     :param reason: why none does
     :param backend: what computes the kernel's matrix products
-    :param n_threads: that share an update; ``None`` while that is not known yet
+    :param n_threads: that share an update at most
     :param batches: where they come from; ``None`` while no kernel is bound
+    :param instruction_set: of the processor that kernels are compiled for; ``None`` where no compiler tells
+    :param is_new: whether the kernel had to be compiled, or has to be; ``None`` while that is not known
     """
 
     native: bool
@@ -21,12 +23,18 @@ class KernelStatus:
     backend: str | None = None
     n_threads: int | None = None
     batches: str | None = None
+    instruction_set: str | None = None
+    is_new: bool | None = None
 
     def __str__(self) -> str:
         if not self.native:
             reason = " ".join((self.reason or "").split())
             return f"trains through Stable-Baselines3's PyTorch update: {reason}"
-        if self.batches is None:
-            return f"trains in a kernel ({self.backend}), which is loaded or compiled when learn starts"
         threads = "1 thread" if self.n_threads == 1 else f"up to {self.n_threads} threads"
-        return f"trains in a kernel ({self.backend}, {threads}), batches {self.batches}"
+        how = ", ".join(part for part in (self.backend, self.instruction_set, threads) if part)
+        return f"trains in a kernel ({how}), {self._origin() if self.batches is None else f'batches {self.batches}'}"
+
+    def _origin(self) -> str:
+        if self.is_new is None:
+            return "which is loaded or compiled when learn starts"
+        return "compiled now, once on this machine" if self.is_new else "from the cache"

@@ -29,7 +29,7 @@ LAYERS = (
     ("off_policy",),
     ("sac",),
     ("bench", "tinyrl"),
-    ("cache",),
+    ("commands",),
     ("", "__main__"),
 )
 #: Imports that go up all the same, and may close a circle.

@@ -1,26 +1,12 @@
 """What ``import sb3_tinyrl`` brings in, and that its names are there all the same."""
 
-import json
 import pickle
-import subprocess
-import sys
 
 import pytest
-from models import TIMEOUT, make, run_python
+from imports import HEAVY, imported_by
+from models import make, run_python
 
 import sb3_tinyrl
-
-#: Packages that take a second or a hundred megabytes each.
-HEAVY = {"torch", "stable_baselines3", "matplotlib", "pandas", "onnx", "PIL", "jax"}
-
-
-def imported_by(program: str) -> set[str]:
-    """Top-level packages, and modules of ours, that a program has imported in the end."""
-    program += "\nimport json, sys\nprint(json.dumps([*sys.modules]))"
-    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=TIMEOUT)
-    assert process.returncode == 0, process.stderr
-    modules = json.loads(process.stdout.splitlines()[-1])
-    return {module for module in modules if "." not in module or module.startswith("sb3_tinyrl.")}
 
 
 @pytest.mark.parametrize(
@@ -49,11 +35,6 @@ def test_it_takes_no_more_of_the_package_than_ids_need():
         "sb3_tinyrl.environments",
         "sb3_tinyrl.environments.registration",
     }
-
-
-def test_help_does_not_wait_for_torch():
-    program = "import sys, runpy\nsys.argv = ['sb3_tinyrl', '--help']\ntry:\n    runpy.run_module('sb3_tinyrl')\n"
-    assert imported_by(program + "except SystemExit as error:\n    assert error.code == 0") & HEAVY == set()
 
 
 def test_names_are_listed_before_they_are_imported():

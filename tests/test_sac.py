@@ -39,6 +39,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sb3_tinyrl import TinySAC
 from sb3_tinyrl._native.errors import CompilerNotFoundError, UnsupportedByKernelError
+from sb3_tinyrl._native.jit.compiler import find_compiler
 
 BOTH = pytest.mark.parametrize("cls", [SAC, TinySAC])
 
@@ -547,8 +548,11 @@ def test_losses_logged_are_means_over_the_gradient_steps_of_one_call() -> None:
 
 def test_a_line_says_what_trains(capsys: pytest.CaptureFixture[str]) -> None:
     make(verbose=1).learn(1)
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("TinySAC trains in a kernel (")]
-    assert len(lines) == 1
+    begin, end = (line for line in capsys.readouterr().out.splitlines() if line.startswith("TinySAC "))
+    assert re.fullmatch(
+        r"TinySAC trains in a kernel \(simd, [\w-]+, .*threads?\), (from the cache|compiled now, .*)", begin
+    )
+    assert re.fullmatch(r"TinySAC took 1 steps in [\d.]+ s, [\d,]+ steps/s", end)
     make(kernel="torch", verbose=1).learn(1)
     assert "TinySAC trains through Stable-Baselines3's PyTorch update: kernel=" in capsys.readouterr().out
     make(verbose=0).learn(1)
@@ -556,11 +560,16 @@ def test_a_line_says_what_trains(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_status_says_what_trains_and_why() -> None:
-    model = make(kernel="auto")
-    assert model.kernel_status().native
+    model = make(kernel="auto", n_threads=1)
+    status = model.kernel_status()
+    assert (status.native, status.n_threads, status.is_new, status.batches) == (True, 1, None, None)
+    assert status.instruction_set == find_compiler().instruction_set()
+    assert str(status).endswith(", 1 thread), which is loaded or compiled when learn starts")
     model.learn(30)
-    assert str(model.kernel_status()).startswith("trains in a kernel (simd, ")
-    assert str(model.kernel_status()).endswith("batches in place")
+    assert model.kernel_status().is_new is not None
+    assert (
+        str(model.kernel_status()) == f"trains in a kernel (simd, {status.instruction_set}, 1 thread), batches in place"
+    )
     model.critic.optimizer = th.optim.SGD(model.critic.parameters(), lr=1e-3)
     status = model.kernel_status()
     assert not status.native

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ from models import TIMEOUT
 from stable_baselines3 import SAC
 from stable_baselines3.common.save_util import load_from_pkl, load_from_zip_file
 from zoo import ENJOY, PUSH_TO_HUB, TRAIN, assert_native, run
+
+from sb3_tinyrl.__main__ import main
 
 _zoo = find_spec("rl_zoo3")
 assert _zoo is not None
@@ -177,6 +180,44 @@ def test_parallel_training_trains_natively_in_its_thread(tmp_path: Path) -> None
     assert saved["_n_updates"] >= 20
     assert saved["_n_sampled_batches"] == saved["_n_updates"]
     assert np.load(tmp_path / SAVED / "evaluations.npz")["timesteps"].tolist() == [250, 500]
+
+
+def test_the_commands_train_and_show_with_tinysac_by_default(tmp_path: Path) -> None:
+    output = run("sb3_tinyrl", "train", "--env", "Pendulum-v1", "-n", 110, "--eval-freq", -1, "-params", "n_threads:1",
+                 folder=tmp_path)  # fmt: skip
+    assert_native(output)
+    assert re.search(r"^TinySAC trains in a kernel \(simd, .*1 thread\)", output, re.MULTILINE)
+    saved = data(tmp_path / SAVED / "Pendulum-v1.zip")
+    assert (saved["num_timesteps"], saved["_n_updates"], saved["n_threads"]) == (110, 10, 1)
+
+    output = run("sb3_tinyrl", "enjoy", "--env", "Pendulum-v1", "-n", 20, "--no-render", folder=tmp_path)
+    assert f"Loading {SAVED / 'Pendulum-v1.zip'}" in output
+
+
+def test_the_commands_take_other_algorithms_and_folders(tmp_path: Path) -> None:
+    others = ("--algo", "td3", "--env", "Pendulum-v1", "-f", "elsewhere")
+    run("sb3_tinyrl", "train", *others, "-n", 10, "--eval-freq", -1, folder=tmp_path)
+    output = run("sb3_tinyrl", "enjoy", *others, "-n", 20, "--no-render", folder=tmp_path)
+    assert "Loading elsewhere/td3/Pendulum-v1_1/Pendulum-v1.zip" in output
+
+
+@pytest.mark.parametrize("command", ["train", "enjoy"])
+def test_the_options_in_our_help_are_the_zoos(command: str, tmp_path: Path) -> None:
+    ours, theirs = (run("sb3_tinyrl", command, option, folder=tmp_path) for option in ("--help", "--help-zoo"))
+    _, _, examples = ours.partition("some options of the zoo:")
+    names = re.findall(r"^  (-[\w-]+)", examples, re.MULTILINE)
+    assert len(names) >= 5
+    assert {*names} <= {*re.findall(r"(?<![\w-])-[\w-]+", theirs)}
+
+
+def test_without_the_zoo_the_commands_say_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "rl_zoo3", None)
+    for command in ("train", "enjoy"):
+        monkeypatch.setattr(sys, "argv", ["sb3-tinyrl", command, "--env", "Pendulum-v1"])
+        assert main() == 1
+        assert 'pip install "sb3-tinyrl[zoo]"' in capsys.readouterr().err
 
 
 def test_the_zoo_shows_why_the_kernel_is_not_used(tmp_path: Path) -> None:

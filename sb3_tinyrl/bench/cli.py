@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 
 from sb3_tinyrl.bench import comparison, rounds
-from sb3_tinyrl.bench.command import Plan, UsageError, add_parser, command_line, size, sizes
+from sb3_tinyrl.bench.command import Plan, UsageError, add_parser, command_line, option_text, size, sizes
 from sb3_tinyrl.bench.machine import describe_machine
 from sb3_tinyrl.bench.peers import PEERS
 from sb3_tinyrl.bench.results import Results
@@ -42,7 +42,9 @@ def add_command(commands: Any) -> None:
         plan=_plan,
     )
     for name, (type_, text) in _OPTIONS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type_, default=getattr(Settings, name), help=text)
+        # As one types it: argparse reads defaults that are text, and shows them in the help.
+        default = option_text(getattr(Settings, name))
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type_, default=default, help=text)
     parser.add_argument("--use-sde", action="store_true", help="explore with state-dependent noise (gSDE)")
     parser.add_argument(
         "--peers",

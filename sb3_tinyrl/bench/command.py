@@ -24,6 +24,13 @@ class UsageError(Exception):
     """The arguments ask for something that can't be measured."""
 
 
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults of those options that have a value."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a command is about to do.
@@ -56,7 +63,7 @@ def add_parser(
     :param plan: checks the arguments
     """
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=help, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        name, help=help, description=description, formatter_class=HelpFormatter
     )
     parser.add_argument("--threads", type=size, default=available_threads(), help="for each peer")
     parser.add_argument("--rounds", type=size, default=rounds, help="turns that each peer has")
@@ -109,6 +116,11 @@ def sizes(text: str) -> tuple[int, ...]:
     return tuple(size(part) for part in text.split(","))
 
 
+def option_text(value: object) -> str:
+    """Return the value of an option as one types it."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def command_line(name: str, options: Mapping[str, object], flags: Iterable[str] = ()) -> str:
     """Return the line that runs a command, as one types it in a shell.
 
@@ -116,8 +128,7 @@ def command_line(name: str, options: Mapping[str, object], flags: Iterable[str] 
     """
     words = ["python", "-m", "sb3_tinyrl", name]
     for option, value in options.items():
-        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        words += [f"--{option.replace('_', '-')}", text]
+        words += [f"--{option.replace('_', '-')}", option_text(value)]
     return shlex.join([*words, *flags])
 
 

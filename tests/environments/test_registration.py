@@ -35,7 +35,7 @@ def test_making_tells_a_terminal_that_it_compiles(
     for is_first in (True, False):
         NativeEnv(walk)
         captured = capsys.readouterr()
-        assert ("Compiling the environment" in captured.err) == is_first
+        assert ("Compiling, once on this machine: the environment in " in captured.err) == is_first
         assert not captured.out
 
 

@@ -117,6 +117,15 @@ class KernelSpec:
         """Width of what the actor's heads read."""
         return self.actor_layers[-1] if self.actor_layers else self.observation_dim
 
+    def summary(self) -> str:
+        """Return what a user calls it: by the sizes that are theirs to choose."""
+        actor, critic = ("-".join(map(str, layers)) or "none" for layers in (self.actor_layers, self.critic_layers))
+        layers = actor if actor == critic else f"{actor} and {critic}"
+        return (
+            f"a kernel (observation {self.observation_dim}, action {self.action_dim}, layers {layers}, "
+            f"batch {self.batch_size})"
+        )
+
     def _observation(self) -> str:
         """The C++ type of an observation in the replay buffer."""
         if not self.observation_entries:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,12 @@ def find(spec: LibrarySpec) -> Path | None:
     return KernelCache(cache_directory()).find_any(_Content(spec, find_headers()).key())
 
 
-def build(spec: LibrarySpec, *, cancelled: threading.Event | None = None) -> Path:
+def build(
+    spec: LibrarySpec,
+    *,
+    cancelled: threading.Event | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Path:
     """Return a shared library for ``spec``, compiling it unless the cache has it.
 
     Safe to call from any thread and from many processes at once: one compiles, the others wait for it. A
@@ -69,6 +75,7 @@ def build(spec: LibrarySpec, *, cancelled: threading.Event | None = None) -> Pat
 
     :param spec: what to compile for
     :param cancelled: to be set from another thread to end the compiler, or the wait for another process
+    :param tell: called when something begins that takes its time, with what it is
     :return: path of the library
     :raises CompilerNotFoundError: without a compiler
     :raises KernelBuildError: when the compiler fails, sources are missing, or the build was cancelled
@@ -78,7 +85,7 @@ def build(spec: LibrarySpec, *, cancelled: threading.Event | None = None) -> Pat
     content = _Content(spec, find_headers())
     cache = KernelCache(cache_directory())
     try:
-        return _find_or_compile(_Recipe(content, find_compiler(cancelled)), cache, cancelled)
+        return _find_or_compile(_Recipe(content, find_compiler(cancelled)), cache, cancelled, tell)
     except (CompilerNotFoundError, CacheError) as error:
         if library := cache.find_any(content.key()):
             _logger.info("%s; a library that another compiler has made serves", error)
@@ -88,14 +95,18 @@ def build(spec: LibrarySpec, *, cancelled: threading.Event | None = None) -> Pat
         raise KernelBuildError("the build was cancelled") from None
 
 
-def _find_or_compile(recipe: _Recipe, cache: KernelCache, cancelled: threading.Event) -> Path:
+def _find_or_compile(
+    recipe: _Recipe, cache: KernelCache, cancelled: threading.Event, tell: Callable[[str], None]
+) -> Path:
     key = recipe.key()
     if library := cache.find(key):
         return library
     recipe.require_plain_names(cache.directory)
+    tell("Waiting for another process that compiles")
     with cache.lock(key, cancelled):
         if library := cache.find(key):  # made by the process that held the lock before
             return library
+        tell("Compiling")
         return _compile(recipe, cache, key, cancelled)
 
 

@@ -176,6 +176,14 @@ class KernelCache:
 
     directory: Path
 
+    def require_usable(self) -> None:
+        """Make the folder if there is none, and see whether libraries can be kept in it."""
+        with self._explained():
+            make_private_folder(self.directory)
+            require_trusted_folder(self.directory)
+            with tempfile.TemporaryFile(dir=self.directory):
+                pass
+
     def find(self, key: str) -> Path | None:
         """Return the library for ``key``, or None if there is none or it is damaged.
 

@@ -156,6 +156,19 @@ def instruction_set() -> str:
     return find_compiler().instruction_set()
 
 
+def known_instruction_set() -> str | None:
+    """Return what :func:`instruction_set` says, or ``None`` without a compiler; asks once for each environment."""
+    return _known_instruction_set(os.environ.get("CXX"), os.environ.get("PATH"))
+
+
+@cache
+def _known_instruction_set(*_: str | None) -> str | None:
+    try:
+        return instruction_set()
+    except CompilerNotFoundError:
+        return None
+
+
 def cpu_features() -> str:
     """Describe what ``-march=native`` depends on: machines that share a home directory may differ in it."""
     try:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from concurrent.futures import Future, TimeoutError
 from pathlib import Path
 
 from sb3_tinyrl._native.jit.build import build
 from sb3_tinyrl._native.jit.library_spec import LibrarySpec
+from sb3_tinyrl._native.jit.waiting import WaitingLine
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_IN_SILENCE = 0.5
+_SECONDS_TO_LOOK = 1.0
 
 
 class BackgroundBuild:
@@ -22,6 +25,8 @@ class BackgroundBuild:
         self._process_id = os.getpid()
         self._cancelled = threading.Event()
         self._library: Future[Path] = Future()
+        self._activity: tuple[str, float] | None = None
+        self._is_known = threading.Event()
         # A daemon, so that an interpreter that exits does not wait for the compiler.
         thread = threading.Thread(target=self._run, name="sb3_tinyrl build", daemon=True)
         try:
@@ -31,52 +36,62 @@ class BackgroundBuild:
 
     def _run(self) -> None:
         try:
-            self._library.set_result(build(self.spec, cancelled=self._cancelled))
+            self._library.set_result(build(self.spec, cancelled=self._cancelled, tell=self._tell))
         except BaseException as error:
             self._library.set_exception(error)
+        self._is_known.set()
+
+    def _tell(self, activity: str) -> None:
+        self._activity = activity, time.monotonic()
+        self._is_known.set()
+
+    def is_new(self) -> bool | None:
+        """Whether the library was not in the cache; ``None`` if the look into it takes longer than a second."""
+        return self._activity is not None if self._is_known.wait(_SECONDS_TO_LOOK) else None
 
     @property
     def is_alive(self) -> bool:
         """Whether a result is there or to come: not in a forked child, nor after an interrupt."""
         return self._process_id == os.getpid() and not self._cancelled.is_set()
 
-    def is_done_within(self, seconds: float) -> bool:
-        """Wait no longer than this; return whether :meth:`result` returns or raises at once."""
-        try:
-            self._library.exception(timeout=seconds)
-        except TimeoutError:
-            return False
-        return True
-
     def cancel(self) -> None:
         """End the compiler: the library is not needed any more."""
         self._cancelled.set()
 
     @property
-    def has_failed(self) -> bool:
-        """Whether :meth:`result` will raise, as far as known."""
-        return self._library.done() and self._library.exception() is not None
+    def failure(self) -> BaseException | None:
+        """What :meth:`result` will raise, as far as known."""
+        return self._library.exception() if self._library.done() else None
 
-    def result(self) -> Path:
-        """Wait for the library.
+    def result(self, what: str) -> Path:
+        """Wait for the library; tell the user on stderr when that takes longer than a look into the cache.
 
+        :param what: names it in the message
         :raises KernelError: what :func:`sb3_tinyrl._native.jit.build.build` raised
         """
+        silent_until = time.monotonic() + _SECONDS_IN_SILENCE
+        line = WaitingLine(what)
+        library = None
         try:
-            while True:
+            while library is None:
                 # In slices, since some platforms deliver no KeyboardInterrupt to a waiting thread.
                 try:
-                    return self._library.result(timeout=_SECONDS_BETWEEN_LOOKS)
+                    library = self._library.result(timeout=_SECONDS_BETWEEN_LOOKS)
                 except TimeoutError:
                     if self._library.done():
                         raise
+                    if self._activity is not None and time.monotonic() >= silent_until:
+                        line.show(*self._activity)
         except KeyboardInterrupt:
             self.cancel()
             raise
+        finally:
+            line.end(library is not None)
+        return library
 
 
 def build_in_foreground(spec: LibrarySpec, what: str) -> Path:
-    """Return the library for ``spec``; tell the terminal when it takes longer than a look into the cache.
+    """Return the library for ``spec``; tell the user on stderr when it takes longer than a look into the cache.
 
     :param spec: what to compile for
     :param what: names it in the message
@@ -84,12 +99,7 @@ def build_in_foreground(spec: LibrarySpec, what: str) -> Path:
     """
     build = BackgroundBuild(spec)
     try:
-        if build.is_done_within(_SECONDS_IN_SILENCE):
-            return build.result()
-        from rich.console import Console  # slow to import, and only needed here
-
-        with Console(stderr=True).status(f"Compiling {what}, once on this machine; it takes some seconds"):
-            return build.result()
-    except KeyboardInterrupt:  # wherever it comes, be it during the import
+        return build.result(what)
+    except KeyboardInterrupt:  # wherever it comes
         build.cancel()
         raise

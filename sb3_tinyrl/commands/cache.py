@@ -1,4 +1,4 @@
-"""``python -m sb3_tinyrl cache``: what is compiled, how much room it takes, and compiling ahead of time."""
+"""``sb3-tinyrl cache``: what is compiled, how much room it takes, and compiling ahead of time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNITS = ((_SECONDS_PER_DAY, "d"), (3600, "h"), (60, "min"))
 
 
 def add_command(commands: Any) -> None:
-    """Add ``cache`` to the commands of ``python -m sb3_tinyrl``.
+    """Add ``cache`` to the commands of ``sb3-tinyrl``.
 
     :param commands: what ``ArgumentParser.add_subparsers`` returned
     """

@@ -1,0 +1,96 @@
+"""``sb3-tinyrl export`` from its arguments to its files, which are those of the functions."""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from models import make
+from stable_baselines3 import SAC
+from stable_baselines3.common.vec_env import VecNormalize
+
+from sb3_tinyrl import TinySAC
+from sb3_tinyrl.__main__ import main
+from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sb3-tinyrl", "export", *map(str, arguments)])
+        try:
+            status = main()
+        except SystemExit as error:
+            status = int(error.code or 0)
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize("cls", [TinySAC, SAC])
+def test_the_files_are_those_of_the_functions(cls: type[SAC], tmp_path: Path, command: Command) -> None:
+    make(cls).save(tmp_path / "model")
+    paths = {name: tmp_path / "new folder" / f"{name}.file" for name in ("cpp", "onnx", "rltools")}
+    options = [part for name, path in paths.items() for part in (f"--{name}", path)]
+    status, output, error = command(tmp_path / "model.zip", *options, "--namespace", "pendulum")
+    assert (status, error) == (0, "")
+    assert [line.partition(": ")[0] for line in output.splitlines()] == [*map(str, paths.values())]
+    assert all("differs from predict by at most " in line for line in output.splitlines())
+
+    model = SAC.load(tmp_path / "model")  # whose predictions are torch's: a kernel's are rounded otherwise
+    exports = {"cpp": partial(export_cpp, namespace="pendulum"), "onnx": export_onnx, "rltools": export_policy}
+    for name, export in exports.items():
+        export(model, tmp_path / "expected")
+        assert paths[name].read_bytes() == (tmp_path / "expected").read_bytes()
+
+
+def test_one_format_writes_one_file(tmp_path: Path, command: Command) -> None:
+    make().save(tmp_path / "model")
+    assert command(tmp_path / "model.zip", "--cpp", tmp_path / "policy.h")[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.zip", "policy.h"]
+
+
+def test_statistics_of_vec_normalize_go_into_the_file(tmp_path: Path, command: Command) -> None:
+    model = make(kernel="torch")
+    env = VecNormalize(model.get_env())
+    env.reset()
+    for _ in range(10):
+        env.step([env.action_space.sample()])
+    env.save(str(tmp_path / "statistics.pkl"))
+    model.save(tmp_path / "model")
+    statistics = ("--vec-normalize", tmp_path / "statistics.pkl", "--env", "Pendulum-v1")
+    with_statistics, without = tmp_path / "with.h", tmp_path / "without.h"
+    assert command(tmp_path / "model.zip", "--cpp", with_statistics, *statistics)[0] == 0
+    assert command(tmp_path / "model.zip", "--cpp", without)[0] == 0
+    model.set_env(env)
+    export_cpp(model, tmp_path / "policy.h")
+    assert with_statistics.read_bytes() == (tmp_path / "policy.h").read_bytes() != without.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "reason"),
+    [
+        (["model.zip"], 2, "pass --cpp PATH, --onnx PATH, --rltools PATH, or several"),
+        (["model.zip", "--cpp", "p.h", "--vec-normalize", "s.pkl"], 2, "--vec-normalize and --env go together"),
+        (["model.zip", "--cpp", "p.h", "--env", "Pendulum-v1"], 2, "--vec-normalize and --env go together"),
+        (["no-model.zip", "--cpp", "p.h"], 1, "no-model.zip"),
+        (["text.zip", "--cpp", "p.h"], 1, "zip"),
+        (["model.zip", "--cpp", "p.h", "--namespace", "class"], 1, "class"),
+        (["model.zip", "--cpp", "p.h", "--vec-normalize", "s.pkl", "--env", "Nowhere-v1"], 1, "Nowhere"),
+    ],
+)
+def test_what_can_not_be_done_is_an_error(
+    arguments: list[str], status: int, reason: str, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make().save(tmp_path / "model")
+    (tmp_path / "text.zip").write_text("no zip")
+    found, output, error = command(*arguments)
+    assert (found, output) == (status, "")
+    assert "error: " in error
+    assert reason in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "p.h").exists()
