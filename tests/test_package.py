@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from fast_loop import slow_but
 from models import TIMEOUT, make, run_python
 
 import sb3_tinyrl
@@ -62,7 +63,7 @@ def test_names_are_listed_before_they_are_imported():
     assert sb3_tinyrl.TinySAC is make().__class__
 
 
-@pytest.mark.parametrize("package", ["sb3_tinyrl", "sb3_tinyrl.environments"])
+@pytest.mark.parametrize("package", slow_but(["sb3_tinyrl"], ["sb3_tinyrl", "sb3_tinyrl.environments"]))
 def test_every_public_name_is_there(package: str):
     run_python(
         f"import {package} as package\n"
@@ -96,6 +97,7 @@ def test_a_model_is_loaded_and_a_class_unpickled_after_a_bare_import(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_pickled_class_finds_its_module_by_itself():
     pickled = pickle.dumps(sb3_tinyrl.TinySAC)
     run_python(f"import pickle; assert pickle.loads({pickled!r}).__name__ == 'TinySAC'")
