@@ -154,7 +154,7 @@ class NativeActor(Base):
             return KernelStatus(False, self._session.reason)
         backend = "simd" if blas is None else blas.name
         if bound is None:
-            n_threads = self.n_threads or available_threads()
+            n_threads = self._n_threads() or available_threads()
             return KernelStatus(True, None, backend, n_threads, None, known_instruction_set(), is_new)
         n_threads, batches = bound.kernel.largest_n_threads, bound.replay.description
         return KernelStatus(True, None, backend, n_threads, batches, known_instruction_set(), is_new)

@@ -103,6 +103,7 @@ def test_learning_curve_is_resumed(tmp_path: Path):
     assert (tmp_path / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_learning_curves_of_different_budgets_are_kept_apart(tmp_path: Path):
     shorter = {"pendulum": {"TinySAC": {"0": {"steps": [0, 100]}}}}
     (tmp_path / "learning_curve.json").write_text(json.dumps(shorter))

@@ -3,6 +3,7 @@
 import pickle
 
 import pytest
+from fast_loop import slow_but
 from imports import HEAVY, imported_by
 from models import make, run_python
 
@@ -43,7 +44,7 @@ def test_names_are_listed_before_they_are_imported():
     assert sb3_tinyrl.TinySAC is make().__class__
 
 
-@pytest.mark.parametrize("package", ["sb3_tinyrl", "sb3_tinyrl.environments"])
+@pytest.mark.parametrize("package", slow_but(["sb3_tinyrl"], ["sb3_tinyrl", "sb3_tinyrl.environments"]))
 def test_every_public_name_is_there(package: str):
     run_python(
         f"import {package} as package\n"
@@ -77,6 +78,7 @@ def test_a_model_is_loaded_and_a_class_unpickled_after_a_bare_import(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_pickled_class_finds_its_module_by_itself():
     pickled = pickle.dumps(sb3_tinyrl.TinySAC)
     run_python(f"import pickle; assert pickle.loads({pickled!r}).__name__ == 'TinySAC'")

@@ -19,6 +19,7 @@ import pytest
 import torch as th
 from activation_cases import CASES
 from backends import EACH_LIBRARY
+from fast_loop import slow_but
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -95,7 +96,7 @@ def fraction_below(deviations: dict[str, th.Tensor], tolerance: float) -> float:
     return (elements < tolerance).float().mean().item()
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", slow_but(["smallest", "three layers", "no layer", "unlike"], SHAPES))
 def test_float64_steps_equal_sb3(shape):
     pair = pair_of(shape, th.float64)
     for gradient_steps in (1, 9, 20):
@@ -103,7 +104,7 @@ def test_float64_steps_equal_sb3(shape):
         assert_equal_to(pair, 1e-10)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", slow_but(["smallest", "one layer"], SHAPES))
 def test_float32_steps_equal_sb3_to_rounding(shape):
     pair = pair_of(shape, th.float32)
     for gradient_steps in (1, 9):
@@ -116,7 +117,7 @@ def test_float32_steps_equal_sb3_to_rounding(shape):
 
 # A panel in part, several of them, first layers that pass gradients to actions, no layer at all, one sample.
 @EACH_LIBRARY
-@pytest.mark.parametrize("shape", ["humanoid", "three layers", "no layer", "unlike"])
+@pytest.mark.parametrize("shape", slow_but(["three layers"], ["humanoid", "three layers", "no layer", "unlike"]))
 def test_float64_steps_with_a_blas_equal_sb3(shape, library):
     pair = pair_of(shape, th.float64, backend=library)
     for gradient_steps in (1, 9):
@@ -125,7 +126,7 @@ def test_float64_steps_with_a_blas_equal_sb3(shape, library):
 
 
 @EACH_LIBRARY
-@pytest.mark.parametrize("shape", ["pendulum", "three layers"])
+@pytest.mark.parametrize("shape", slow_but(["three layers"], ["pendulum", "three layers"]))
 def test_float32_steps_with_a_blas_equal_sb3_to_rounding(shape, library):
     pair = pair_of(shape, th.float32, backend=library)
     for gradient_steps in (1, 9):
@@ -133,6 +134,7 @@ def test_float32_steps_with_a_blas_equal_sb3_to_rounding(shape, library):
         assert_rounded_equal_to(pair, gradient_steps)
 
 
+@pytest.mark.slow
 @EACH_LIBRARY
 @pytest.mark.parametrize("features", [dict(use_sde=True), dict(policy_kwargs=dict(activation_fn=nn.SiLU, n_critics=3))])
 def test_features_with_a_blas_equal_sb3(features, library):
@@ -250,6 +252,7 @@ class GentleELU(nn.ELU):
 
 
 ACTIVATIONS = {**CASES, "elu of a subclass": GentleELU, "elu below zero": partial(nn.ELU, alpha=-0.5)}
+QUICK_ACTIVATIONS = ["tanh", "softplus"]  # each compiles a kernel of its own
 
 
 def activation_pair(name: str, dtype: th.dtype) -> Pair:
@@ -258,7 +261,7 @@ def activation_pair(name: str, dtype: th.dtype) -> Pair:
     return make_pair(6, 2, dtype, policy_kwargs=policy_kwargs, batch_size=37)
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", slow_but(QUICK_ACTIVATIONS, ACTIVATIONS))
 def test_activations_equal_sb3(name):
     pair = activation_pair(name, th.float64)
     for gradient_steps in (1, 9):
@@ -270,7 +273,7 @@ def test_activations_equal_sb3(name):
     np.testing.assert_allclose(actions, pair.reference.policy.scale_action(expected), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["tanh", "gelu", "softplus"])
+@pytest.mark.parametrize("name", slow_but(["tanh"], ["tanh", "gelu", "softplus"]))
 def test_activations_equal_sb3_to_rounding(name):
     pair = activation_pair(name, th.float32)
     for gradient_steps in (1, 9):
@@ -278,7 +281,7 @@ def test_activations_equal_sb3_to_rounding(name):
         assert_rounded_equal_to(pair, gradient_steps)
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", slow_but(QUICK_ACTIVATIONS, ACTIVATIONS))
 def test_saturated_activations_equal_sb3(name):
     """Arguments of some thousands, far beyond where exponentials overflow.
 
@@ -391,7 +394,7 @@ def test_narrower_vectors_equal_sb3(flag, monkeypatch):
     assert_equal_to(pair, 1e-10)
 
 
-@pytest.mark.parametrize("shape", ["smallest", "halfcheetah", "no layer", "unlike"])
+@pytest.mark.parametrize("shape", slow_but(["smallest"], ["smallest", "halfcheetah", "no layer", "unlike"]))
 def test_gsde_equals_sb3(shape):
     pair = pair_of(shape, th.float64, use_sde=True)
     for gradient_steps in (1, 9):
@@ -399,7 +402,7 @@ def test_gsde_equals_sb3(shape):
         assert_equal_to(pair, 1e-10)
 
 
-@pytest.mark.parametrize("shape", ["smallest", "halfcheetah"])
+@pytest.mark.parametrize("shape", slow_but(["smallest"], ["smallest", "halfcheetah"]))
 def test_gsde_in_float32_equals_sb3_to_rounding(shape):
     pair = pair_of(shape, th.float32, use_sde=True)
     for gradient_steps in (1, 9):

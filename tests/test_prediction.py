@@ -247,6 +247,7 @@ def test_predictions_of_another_thread_do_not_disturb_training() -> None:
     assert not differences(state(alone), state(disturbed))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_forked_child_predicts() -> None:
     run_python(

@@ -341,6 +341,7 @@ def test_a_model_that_is_gone_leaves_no_threads() -> None:
     assert n_threads_of_this_process() == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_child_forked_from_within_learn_ends_where_its_parent_does(tmp_path: Path) -> None:
     """And where this process does. With torch's and the kernel's own numbers of threads, as in a user's script."""

@@ -277,6 +277,7 @@ def test_falling_back_keeps_no_memory_at_each_step(no_compiler: list[str]) -> No
     assert n_tracebacks() < before + 10
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:TinySAC trains through")
 def test_a_compiler_installed_later_is_found_by_the_next_run(no_kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make(kernel="auto", learning_starts=0)

@@ -490,6 +490,7 @@ def test_nothing_is_compiled_before_learn(work: str, kernels: Path, tmp_path: Pa
     assert not kernels.exists()
 
 
+@pytest.mark.slow
 def test_the_build_starts_with_learn_and_overlaps_the_warm_up(
     kernels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from fast_loop import slow_but
 from models import assert_trained, differences, make, run_python, state
 from stable_baselines3 import SAC
 from stable_baselines3.common.noise import NormalActionNoise
@@ -35,7 +36,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("cls", [SAC, TinySAC])
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", slow_but(["defaults", "gSDE"], SETTINGS))
 def test_the_same_model_comes_back(name, cls, tmp_path):
     model = make(cls, **({"kernel": "torch"} if cls is TinySAC else {}), **SETTINGS[name]).learn(60)
     model.save(tmp_path / "model")
@@ -181,6 +182,7 @@ def test_data_that_is_no_dictionary(data, tmp_path):
         TinySAC.load(tmp_path / "model.zip", env=env(), weights_only=True)
 
 
+@pytest.mark.slow
 def test_pickle_is_not_used_at_all(tmp_path):
     """As seen by the interpreter's own audit events."""
     make(kernel="torch").save(tmp_path / "model")

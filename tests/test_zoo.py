@@ -64,7 +64,7 @@ SKIPPED = {
     "CarRacing-v3": "needs a trained autoencoder and its wrapper, which come from a repository, not from PyPI",
     "donkey-generated-track-v0": "needs a simulator, and names a module that Gymnasium 1 does not have",
 }
-QUICK = {"Pendulum-v1", "MountainCarContinuous-v0"}
+QUICK = {"Pendulum-v1"}
 
 
 def data(path: Path) -> dict[str, Any]:
@@ -125,6 +125,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_train_leaves_all_that_the_zoo_leaves(trained: Path) -> None:
     saved = trained / SAVED
     assert data(saved / "Pendulum-v1.zip")["num_timesteps"] == 250
@@ -137,6 +138,7 @@ def test_train_leaves_all_that_the_zoo_leaves(trained: Path) -> None:
     assert [*(trained / "tb" / "Pendulum-v1" / "SAC_1").iterdir()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "file"),
     [
@@ -152,6 +154,7 @@ def test_enjoy_loads_what_it_is_asked_for(option: list[Any], file: str, trained:
     assert f"Loading {SAVED / file}" in output
 
 
+@pytest.mark.slow
 def test_enjoy_replays_as_with_sb3s_sac(trained: Path) -> None:
     arguments = [*PENDULUM, "-n", 400, "--no-render"]
     ours, theirs = (run(script, *arguments, folder=trained) for script in (ENJOY, "rl_zoo3.enjoy"))
@@ -160,6 +163,7 @@ def test_enjoy_replays_as_with_sb3s_sac(trained: Path) -> None:
     assert rewards == [line for line in theirs.splitlines() if "reward" in line.lower()]
 
 
+@pytest.mark.slow
 def test_training_is_resumed_with_the_replay_buffer(trained: Path) -> None:
     output = run(TRAIN, *PENDULUM, "-n", 150, "-i", SAVED / "Pendulum-v1.zip", "--eval-freq", -1, folder=trained)
     assert_native(output)
@@ -169,6 +173,7 @@ def test_training_is_resumed_with_the_replay_buffer(trained: Path) -> None:
     assert data(trained / "logs" / "sac" / "Pendulum-v1_2" / "Pendulum-v1.zip")["_n_updates"] == 150 + 50
 
 
+@pytest.mark.slow
 def test_parallel_training_trains_natively_in_its_thread(tmp_path: Path) -> None:
     callback = {"rl_zoo3.callbacks.ParallelTrainCallback": {"gradient_steps": 20}}
     settings = {"policy": "MlpPolicy", "train_freq": 20, "buffer_size": 1000, "callback": [callback]}
@@ -182,6 +187,7 @@ def test_parallel_training_trains_natively_in_its_thread(tmp_path: Path) -> None
     assert np.load(tmp_path / SAVED / "evaluations.npz")["timesteps"].tolist() == [250, 500]
 
 
+@pytest.mark.slow
 def test_the_commands_train_and_show_with_tinysac_by_default(tmp_path: Path) -> None:
     output = run("sb3_tinyrl", "train", "--env", "Pendulum-v1", "-n", 110, "--eval-freq", -1, "-params", "n_threads:1",
                  folder=tmp_path)  # fmt: skip
@@ -194,6 +200,7 @@ def test_the_commands_train_and_show_with_tinysac_by_default(tmp_path: Path) -> 
     assert f"Loading {SAVED / 'Pendulum-v1.zip'}" in output
 
 
+@pytest.mark.slow
 def test_the_commands_take_other_algorithms_and_folders(tmp_path: Path) -> None:
     others = ("--algo", "td3", "--env", "Pendulum-v1", "-f", "elsewhere")
     run("sb3_tinyrl", "train", *others, "-n", 10, "--eval-freq", -1, folder=tmp_path)
@@ -201,6 +208,7 @@ def test_the_commands_take_other_algorithms_and_folders(tmp_path: Path) -> None:
     assert "Loading elsewhere/td3/Pendulum-v1_1/Pendulum-v1.zip" in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "enjoy"])
 def test_the_options_in_our_help_are_the_zoos(command: str, tmp_path: Path) -> None:
     ours, theirs = (run("sb3_tinyrl", command, option, folder=tmp_path) for option in ("--help", "--help-zoo"))
@@ -220,6 +228,7 @@ def test_without_the_zoo_the_commands_say_what_to_install(
         assert 'pip install "sb3-tinyrl[zoo]"' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_zoo_shows_why_the_kernel_is_not_used(tmp_path: Path) -> None:
     settings = "policy_kwargs:dict(net_arch=[8], optimizer_class=th.optim.RMSprop)"
     output = run(TRAIN, *PENDULUM, "-n", 110, "-params", settings, "--eval-freq", -1, folder=tmp_path)

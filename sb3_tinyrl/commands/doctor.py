@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -193,10 +194,10 @@ def _cache() -> tuple[str, dict[str, Any]]:
 
 
 def _owner(folder: Path) -> str:
-    try:
-        return folder.owner()
-    except (KeyError, NotImplementedError):  # a user without a name; Windows before Python 3.13
-        return f"user {folder.stat().st_uid}"
+    if sys.platform != "win32":  # where Path has no owner() before Python 3.13
+        with suppress(KeyError):  # a user without a name
+            return folder.owner()
+    return f"user {folder.stat().st_uid}"
 
 
 def _kernel() -> tuple[str, dict[str, Any]]:

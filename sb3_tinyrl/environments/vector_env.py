@@ -162,7 +162,8 @@ class NativeVectorEnv(VectorEnv[Array, Array, npt.NDArray[Any]]):
         """
         for i, state in zip(range(self.num_envs), states, strict=True):
             self.environments.set_state(i, state)
-        return self.environments.observations.copy()
+        observations: Array = self.environments.observations.copy()
+        return observations
 
     def render(self) -> tuple[Image, ...] | None:
         """Draw the current observations.

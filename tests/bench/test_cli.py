@@ -27,6 +27,7 @@ def output(tmp_path_factory) -> Path:
     return output
 
 
+@pytest.mark.slow
 def test_json_has_every_round(output: Path):
     results = json.loads((output / "benchmark.json").read_text())
     assert results["settings"]["net_arch"] == [8, 8]
@@ -61,6 +62,7 @@ def test_json_has_every_round(output: Path):
     assert results["advantage"]["sb3"]["overhead_microseconds"] > 1
 
 
+@pytest.mark.slow
 def test_picture_and_markdown(output: Path):
     assert (output / "benchmark.png").read_bytes().startswith(b"\x89PNG")
     markdown = (output / "benchmark.md").read_text()

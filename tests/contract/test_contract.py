@@ -4,6 +4,7 @@
 """
 
 import pytest
+from fast_loop import slow_but
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from isolated import IsolatedJudge
@@ -52,7 +53,7 @@ def test_nothing_done_is_nothing_different(judge: IsolatedJudge, loop: str, base
     require_no_objection(judge, Example((), loop, "auto", base, acting=True))
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", slow_but([PYTHON], LOOPS))
 @pytest.mark.parametrize("report", REPORTED)
 def test_reported(judge: IsolatedJudge, report: str, loop: str) -> None:
     name = REPORTED[report]
@@ -61,7 +62,7 @@ def test_reported(judge: IsolatedJudge, report: str, loop: str) -> None:
     require_no_objection(judge, Example(((moment, name),), loop, base=mutator.base))
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", slow_but([COMPILED], LOOPS))
 @pytest.mark.parametrize("name", sorted({*REPORTED.values()}))
 def test_reported_of_a_kernel_that_must_serve(judge: IsolatedJudge, name: str, loop: str) -> None:
     require_no_objection(judge, Example(((BEFORE, name),), loop, "native", MUTATORS[name].base))
@@ -76,7 +77,7 @@ def test_noticed_at_any_moment(judge: IsolatedJudge, name: str, moment: str, loo
     require_no_objection(judge, Example(((moment, name),), loop, base=MUTATORS[name].base))
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", slow_but([COMPILED], LOOPS))
 @pytest.mark.parametrize("name", ACTING)
 def test_acts_as_changed(judge: IsolatedJudge, name: str, loop: str) -> None:
     for moment in MUTATORS[name].moments[:2]:
@@ -95,6 +96,7 @@ def sequences(draw: st.DrawFn) -> Example:
     return Example(tuple(steps), draw(st.sampled_from(LOOPS)), draw(st.sampled_from(["auto", "native"])), base)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(case=sequences())
 @example(case=Example(((BEFORE, "parameters_replaced"), (BETWEEN, "entropy_coefficient_fixed")), COMPILED))

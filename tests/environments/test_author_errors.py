@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from fast_loop import slow_after
 
 from sb3_tinyrl._native.abi.env_batch import Environments
 from sb3_tinyrl._native.errors import KernelBuildError
@@ -20,13 +21,16 @@ def first_line(folder: Path) -> str:
 
 @pytest.mark.parametrize(
     ("function", "call"),
-    [
-        ("sample_initial_state", "sample_initial_state(device, environment, parameters, state, rng)"),
-        ("step", "step(device, environment, parameters, const state, const action, next_state, rng)"),
-        ("reward", "reward(device, environment, parameters, const state, const action, const next_state, rng)"),
-        ("observe", "observe(device, environment, parameters, const state, observation_type, observation, rng)"),
-        ("terminated", "terminated(device, environment, parameters, const state, rng)"),
-    ],
+    slow_after(
+        1,
+        [
+            ("sample_initial_state", "sample_initial_state(device, environment, parameters, state, rng)"),
+            ("step", "step(device, environment, parameters, const state, const action, next_state, rng)"),
+            ("reward", "reward(device, environment, parameters, const state, const action, const next_state, rng)"),
+            ("observe", "observe(device, environment, parameters, const state, observation_type, observation, rng)"),
+            ("terminated", "terminated(device, environment, parameters, const state, rng)"),
+        ],
+    ),
 )
 def test_a_missing_function_is_named(changed_example, function, call):
     message = first_line(changed_example((f" {function}(", f" another_{function}(")))
@@ -36,14 +40,17 @@ def test_a_missing_function_is_named(changed_example, function, call):
 
 @pytest.mark.parametrize(
     ("replacements", "message"),
-    [
-        ([("bool terminated", "void terminated"), ("return false;", "")], "terminated(device, environment, param"),
-        ([("struct State", "struct Estado")], "declares no State; add a struct State"),
-        ([("TI ACTION_DIM = 1", "TI N = 1"), ("[ACTION_DIM]", "[1]")], "declares no action; add: static constexpr"),
-        ([("T angle;", "std::string name; T angle;")], "State is no plain struct; keep numbers and arrays"),
-        ([("{-MAX_TORQUE}", "{MAX_TORQUE}")], "each ACTION_LOW must be below its ACTION_HIGH, and both finite"),
-        ([("ACTION_LOW[ACTION_DIM]", "ACTION_LOW[2]")], "ACTION_LOW and ACTION_HIGH must be arrays of ACTION_DIM"),
-    ],
+    slow_after(
+        2,
+        [
+            ([("bool terminated", "void terminated"), ("return false;", "")], "terminated(device, environment, param"),
+            ([("struct State", "struct Estado")], "declares no State; add a struct State"),
+            ([("TI ACTION_DIM = 1", "TI N = 1"), ("[ACTION_DIM]", "[1]")], "declares no action; add: static constexpr"),
+            ([("T angle;", "std::string name; T angle;")], "State is no plain struct; keep numbers and arrays"),
+            ([("{-MAX_TORQUE}", "{MAX_TORQUE}")], "each ACTION_LOW must be below its ACTION_HIGH, and both finite"),
+            ([("ACTION_LOW[ACTION_DIM]", "ACTION_LOW[2]")], "ACTION_LOW and ACTION_HIGH must be arrays of ACTION_DIM"),
+        ],
+    ),
 )
 def test_a_wrong_declaration_is_explained(changed_example, replacements, message):
     assert message in first_line(changed_example(*replacements))
@@ -95,11 +102,14 @@ def test_an_observation_of_another_size_is_found_without_harm(changed_example, d
 @pytest.mark.skipif(find_compiler().kind != "gcc", reason="Clang does not say where the call stands")
 @pytest.mark.parametrize(
     ("old", "new"),
-    [
-        ("get(action, 0, 0);\n        const T gravity", "get(action, 0, 1);\n        const T gravity"),
-        ("set(observation, 0, 2, ", "set(observation, 0, 3, "),
-        ("set(observation, 0, 2, ", "set(observation, 1, 0, "),
-    ],
+    slow_after(
+        1,
+        [
+            ("get(action, 0, 0);\n        const T gravity", "get(action, 0, 1);\n        const T gravity"),
+            ("set(observation, 0, 2, ", "set(observation, 0, 3, "),
+            ("set(observation, 0, 2, ", "set(observation, 1, 0, "),
+        ],
+    ),
 )
 def test_a_constant_index_beyond_the_elements_does_not_compile(changed_example, old, new):
     folder = changed_example((old, new))

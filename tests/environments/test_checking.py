@@ -73,6 +73,7 @@ def check_env(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
 
 
+@pytest.mark.slow
 def test_the_command_line(changed_example, tmp_path):
     good = check_env(EXAMPLE, "--steps", 100)
     assert (good.returncode, good.stdout, good.stderr) == (0, f"{EXAMPLE}: 100 steps without an error\n", "")

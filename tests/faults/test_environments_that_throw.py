@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch as th
+from fast_loop import slow_but
 from models import make
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -30,7 +31,7 @@ def step_until_it_throws(environments, autoreset=Autoreset.SAME_STEP):
         environments.step(actions, 0, autoreset)
 
 
-@pytest.mark.parametrize("function", PLACES)
+@pytest.mark.parametrize("function", slow_but(["step"], PLACES))
 def test_the_error_names_function_and_folder(function, changed_example):
     folder = changed_example(STATE, STDEXCEPT, PLACES[function])
     environments = Environments(folder, 3)

@@ -151,6 +151,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_while_it_saves_leaves_a_complete_file(model, tmp_path):
     path = tmp_path / "model.zip"
     model.save(path)

@@ -15,6 +15,7 @@ from sb3_tinyrl.tinyrl import load_checkpoint
 FUZZ = Path(__file__).with_name("fuzz_checkpoints.py")
 
 
+@pytest.mark.slow
 def test_a_thousand_damaged_checkpoints(tmp_path):
     model = TinySAC("MlpPolicy", "Pendulum-v1", kernel="torch", policy_kwargs={"net_arch": [5]}, buffer_size=1)
     model.export_policy(tmp_path / "ours.h")
@@ -25,6 +26,7 @@ def test_a_thousand_damaged_checkpoints(tmp_path):
     assert fuzzed.stdout.startswith("1000 mutations of 15 checkpoints")
 
 
+@pytest.mark.slow
 def test_three_hundred_damaged_models(tmp_path):
     TinySAC("MlpPolicy", "Pendulum-v1", kernel="torch", policy_kwargs={"net_arch": [5]}, buffer_size=1).save(
         tmp_path / "m"

@@ -110,7 +110,7 @@ def test_parity_and_determinism(toolchain, shows, tmp_path):
     shows(toolchain, "parity, determinism")
     command = [
         *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0"),
-        *("tests/test_parity.py", "tests/test_determinism.py", "-m", "not slow"),
+        *("tests/test_parity.py", "tests/test_determinism.py"),
         *("-k", "smallest or the_same_seed or number_of_threads_does_not_matter or in_another_program"),
         "tests/rl_tools/test_rollout_bits.py",
     ]

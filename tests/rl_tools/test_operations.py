@@ -1,18 +1,17 @@
 """Single operations of the kernel against scalar definitions, so that a fault says where it is."""
 
 import pytest
+from fast_loop import slow_but
 from test_sanitizers import SANITIZED, compile_and_run
 
 from sb3_tinyrl._native.jit.compiler import compile_flags
 
 SCALARS = ["float", "double"]
 SOURCES = ["dense_test.cpp", "adam_test.cpp"]
-# It compiles each product for many shapes, which takes its time.
-SLOW_SOURCES = [pytest.param("dense_test.cpp", marks=pytest.mark.slow), "adam_test.cpp"]
 
 
-@pytest.mark.parametrize("scalar", SCALARS)
-@pytest.mark.parametrize("source", SLOW_SOURCES)
+@pytest.mark.parametrize("scalar", slow_but(["float"], SCALARS))
+@pytest.mark.parametrize("source", slow_but(["adam_test.cpp"], SOURCES))
 def test_operations_equal_their_definitions(source, scalar, tmp_path):
     """With the flags of a kernel."""
     flags = [flag for flag in compile_flags() if flag.startswith(("-O", "-f"))]

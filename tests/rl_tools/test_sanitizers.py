@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from fast_loop import slow_but
 from models import make
 from stable_baselines3 import SAC
 
@@ -98,12 +99,13 @@ def test_thread_pool_under_thread_sanitizer(tmp_path):
     compile_and_run("thread_pool_test.cpp", tmp_path, "-fsanitize=thread")
 
 
+@pytest.mark.slow
 def test_thread_pool_whose_threads_fail_to_start_under_thread_sanitizer(tmp_path):
     compile_and_run("thread_pool_test.cpp", tmp_path, "-fsanitize=thread", arguments=("limited",))
 
 
-@pytest.mark.parametrize("kernel_flags", [False, True])
-@pytest.mark.parametrize("reference", ["long double", "double"])
+@pytest.mark.parametrize("kernel_flags", slow_but([True], [False, True]))
+@pytest.mark.parametrize("reference", slow_but(["long double"], ["long double", "double"]))
 def test_math_is_as_accurate_as_documented(kernel_flags, reference, tmp_path):
     """A kernel's flags contract and vectorise, the strict ones do not. On Apple's ARM, long double is double."""
     flags = [flag for flag in compile_flags() if flag.startswith(("-O", "-f"))]

@@ -285,7 +285,9 @@ class Kernel:
 
     def finish_training(self) -> npt.NDArray[np.float64]:
         """Wait for the gradient steps that :meth:`start_training` has begun; return what :meth:`train` would."""
-        return self._losses.array[: self._library.kernel_finish_training(self._handle)].copy()
+        n_taken: int = self._library.kernel_finish_training(self._handle)
+        losses: npt.NDArray[np.float64] = self._losses.array[:n_taken].copy()
+        return losses
 
     def run(self, hyper_parameters: HyperParameters, request: LoopRequest, result: LoopResult) -> None:
         """Collect and train with compiled environments until ``request.schedule`` says that the loop returns.

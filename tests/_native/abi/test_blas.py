@@ -132,6 +132,7 @@ def test_a_forked_child_computes_too(library):
     assert_gemm(library, seed=2)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not blas.installed(), reason="no BLAS is installed here")
 def test_torch_computes_what_it_computes_alone():
     """Torch has an MKL of its own with the same names, and its number of threads is not ours to change."""

@@ -41,6 +41,7 @@ def content(output: Path) -> Any:
     return json.loads((output / "scaling.json").read_text())
 
 
+@pytest.mark.slow
 def test_points_have_what_both_peers_measured(content: Any):
     (point,) = content["points"]["replay"]
     assert point["value"] == point["settings"]["buffer_size"] == 500
@@ -59,6 +60,7 @@ def test_points_have_what_both_peers_measured(content: Any):
         assert point[advantage] == pytest.approx(median([a / b for a, b in zip(ours, theirs, strict=True)]))
 
 
+@pytest.mark.slow
 def test_point_that_fails_is_named_and_the_others_go_on(content: Any, output: Path):
     ((title, reason),) = content["failures"].items()
     assert title == f"replay {TOO_MUCH:,}"
@@ -66,6 +68,7 @@ def test_point_that_fails_is_named_and_the_others_go_on(content: Any, output: Pa
     assert f"- replay {TOO_MUCH:,} is missing: " in (output / "scaling.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_command_and_the_machine_are_named(content: Any, output: Path):
     assert content["command"] == "python -m sb3_tinyrl scaling --axes replay --threads 1 --rounds 2"
     assert content["machine"]["cpu"]
@@ -110,6 +113,7 @@ def test_bad_arguments_are_explained(arguments: list[str], message: str, capsys:
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_interrupt_ends_all_and_writes_nothing(tmp_path: Path):
     temporary, output = tmp_path / "temporary", tmp_path / "results"
     temporary.mkdir()
