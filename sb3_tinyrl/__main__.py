@@ -26,7 +26,11 @@ def main() -> int:
         arguments.passed_on = others  # to a program that knows them
     elif others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
-    status: int = arguments.run(arguments)
+    try:
+        status: int = arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return status
 
 

@@ -29,7 +29,7 @@ from sb3_tinyrl.environments.vec_env import as_native_vec_env
 from sb3_tinyrl.fused_loop import FusedLoop
 from sb3_tinyrl.observations import features, joined_entries, require_finite
 from sb3_tinyrl.session import Bound, KernelSession
-from sb3_tinyrl.status import KernelStatus
+from sb3_tinyrl.status import KernelStatus, text_outputs, write_line
 
 _LIBRARIES = ("sb3_tinyrl.", "stable_baselines3.")
 
@@ -99,8 +99,13 @@ class NativeActor(Base):
             else:
                 assert self._last_obs is not None
                 require_finite(self._last_obs, "observation after reset", self.num_timesteps)
-        if self.verbose >= 1:
-            print(f"TinySAC {self.kernel_status()}")
+        outputs = text_outputs(self.logger)
+        if self.verbose >= 1 or outputs:
+            line = f"TinySAC {self.kernel_status()}"
+            for output in outputs:
+                write_line(output, line, self.num_timesteps)
+            if self.verbose >= 1:
+                print(line)
         return prepared
 
     def _bound(self, batch_size: int) -> Bound | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stable_baselines3.common.logger import HumanOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
+
 
 @dataclass(frozen=True)
 class KernelStatus:
@@ -38,3 +40,23 @@ class KernelStatus:
         if self.is_new is None:
             return "which is loaded or compiled when learn starts"
         return "compiled now, once on this machine" if self.is_new else "from the cache"
+
+
+def text_outputs(logger: Logger) -> list[KVWriter]:
+    """Return the outputs of a logger that keep lines of text: files like SB3's ``log.txt``, and TensorBoard."""
+    return [
+        output
+        for output in getattr(logger, "output_formats", ())  # a user's own may have none
+        if isinstance(output, TensorBoardOutputFormat) or (isinstance(output, HumanOutputFormat) and output.own_file)
+    ]
+
+
+def write_line(output: KVWriter, line: str, n_steps: int) -> None:
+    """Write a line to one of :func:`text_outputs`; in TensorBoard it is the text ``TinySAC``.
+
+    :param n_steps: of the environment, so far
+    """
+    if isinstance(output, HumanOutputFormat):
+        output.write_sequence([line])
+    else:
+        output.write({"TinySAC": line}, {"TinySAC": ()}, n_steps)

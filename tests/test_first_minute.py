@@ -3,12 +3,12 @@
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from compilers import wrapped
 from models import TIMEOUT
 
 if os.name == "nt":
@@ -97,14 +97,9 @@ def test_nothing_is_said_while_nothing_waits(cache: Path) -> None:
 
 
 def test_a_process_that_waits_for_another_says_so(cache: Path, tmp_path: Path) -> None:
-    compiler, go_on = tmp_path / "c++", tmp_path / "go on"
-    real = shlex.quote(str(shutil.which("c++")))
-    compiler.write_text(
-        f'#!/bin/sh\ncase "$*" in *kernel.so*) while [ ! -e {shlex.quote(str(go_on))} ]; do sleep 0.1; done; esac\n'
-        f'exec {real} "$@"\n'
-    )
-    compiler.chmod(0o755)
-    environment = {**os.environ, "CXX": str(compiler)}
+    go_on = tmp_path / "go on"
+    compiler = wrapped(tmp_path, f"while [ ! -e {shlex.quote(str(go_on))} ]; do sleep 0.1; done")
+    environment = {**os.environ, "CXX": compiler}
     processes = [
         subprocess.Popen(learn(), env=environment, stderr=subprocess.PIPE, text=True, bufsize=1) for _ in range(2)
     ]
@@ -117,11 +112,7 @@ def test_a_process_that_waits_for_another_says_so(cache: Path, tmp_path: Path) -
 
 
 def test_a_compiler_that_fails_ends_the_line(tmp_path: Path) -> None:
-    compiler = tmp_path / "c++"
-    real = shlex.quote(str(shutil.which("c++")))
-    compiler.write_text(f'#!/bin/sh\ncase "$*" in *kernel.so*) sleep 3; exit 1; esac\nexec {real} "$@"\n')
-    compiler.chmod(0o755)
-    status, written = run(learn("verbose=1"), CXX=str(compiler))
+    status, written = run(learn("verbose=1"), CXX=wrapped(tmp_path, "sleep 3; exit 1"))
     assert status == 0
     lines = screen(written)
     assert any(

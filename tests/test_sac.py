@@ -560,6 +560,23 @@ def test_a_line_says_what_trains(capsys: pytest.CaptureFixture[str]) -> None:
     assert "TinySAC" not in capsys.readouterr().out
 
 
+def test_the_line_is_in_the_text_of_the_logger_and_of_tensorboard(tmp_path: Path) -> None:
+    model = make(tensorboard_log=str(tmp_path / "runs"), verbose=0)
+    model.learn(1)
+    (file,) = (tmp_path / "runs" / "SAC_1").iterdir()
+    accumulator = EventAccumulator(str(file)).Reload()
+    (event,) = accumulator.Tensors("TinySAC/text_summary")
+    (text,) = event.tensor_proto.string_val
+    assert text.decode().startswith("TinySAC trains in a kernel (simd, ")
+    assert not accumulator.Tags()["scalars"]
+
+    model.set_logger(configure(str(tmp_path), ["log", "csv"]))
+    model.learn(1)
+    assert "\nTinySAC trains in a kernel (simd, " in (tmp_path / "log.txt").read_text()
+    assert (tmp_path / "progress.csv").read_text() == ""
+    model.logger.close()
+
+
 def test_the_status_says_what_trains_and_why() -> None:
     model = make(kernel="auto", n_threads=1)
     status = model.kernel_status()

@@ -1,5 +1,6 @@
 import os
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -47,8 +48,6 @@ def test_without_stderr_nothing_fails(is_there: bool, tmp_path: Path, monkeypatc
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a terminal of Unix")
 def test_a_narrow_terminal_shows_one_line() -> None:
-    import sys
-
     from terminal import run, screen
 
     program = (
