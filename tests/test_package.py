@@ -62,6 +62,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
         from sb3_tinyrl import TinyPPO  # noqa: F401
 
 
+@pytest.mark.slow
 def test_a_model_is_loaded_and_a_class_unpickled_after_a_bare_import(tmp_path):
     make().save(tmp_path / "model")
     run_python(

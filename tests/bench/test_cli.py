@@ -110,6 +110,7 @@ def test_bad_arguments_are_explained(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_the_kernel_cannot_do_is_explained(tmp_path: Path):
     (tmp_path / "bad_env.py").write_text(
         "import gymnasium, numpy\n"

@@ -40,6 +40,9 @@ REPORTED = {
 }
 """What people have reported, and the mutator that does it."""
 
+MOMENT = {PYTHON: BETWEEN, COMPILED: DURING}
+"""When ``test_reported`` does it."""
+
 
 def require_no_objection(judge: IsolatedJudge, case: Example) -> None:
     wrong = judge(case)
@@ -47,7 +50,7 @@ def require_no_objection(judge: IsolatedJudge, case: Example) -> None:
 
 
 @pytest.mark.parametrize("base", BASES)
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", slow_but([COMPILED], LOOPS))
 def test_nothing_done_is_nothing_different(judge: IsolatedJudge, loop: str, base: str) -> None:
     require_no_objection(judge, Example((), loop, "native", base))
     require_no_objection(judge, Example((), loop, "auto", base, acting=True))
@@ -57,9 +60,7 @@ def test_nothing_done_is_nothing_different(judge: IsolatedJudge, loop: str, base
 @pytest.mark.parametrize("report", REPORTED)
 def test_reported(judge: IsolatedJudge, report: str, loop: str) -> None:
     name = REPORTED[report]
-    mutator = MUTATORS[name]
-    moment = DURING if loop == COMPILED else BETWEEN
-    require_no_objection(judge, Example(((moment, name),), loop, base=mutator.base))
+    require_no_objection(judge, Example(((MOMENT[loop], name),), loop, base=MUTATORS[name].base))
 
 
 @pytest.mark.parametrize("loop", slow_but([COMPILED], LOOPS))
@@ -69,9 +70,15 @@ def test_reported_of_a_kernel_that_must_serve(judge: IsolatedJudge, name: str, l
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize(
-    ("name", "moment"), [(name, moment) for name, mutator in MUTATORS.items() for moment in mutator.moments]
+    ("name", "moment", "loop"),
+    [
+        (name, moment, loop)
+        for name, mutator in MUTATORS.items()
+        for moment in mutator.moments
+        for loop in LOOPS
+        if (name, moment) not in {(reported, MOMENT[loop]) for reported in REPORTED.values()}  # judged above
+    ],
 )
 def test_noticed_at_any_moment(judge: IsolatedJudge, name: str, moment: str, loop: str) -> None:
     require_no_objection(judge, Example(((moment, name),), loop, base=MUTATORS[name].base))

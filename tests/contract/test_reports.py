@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
+from fast_loop import slow_but
 from gymnasium import spaces
 from judge import COMPILED, ENVIRONMENTS, PYTHON
 from models import make
@@ -160,7 +161,7 @@ CONVERSIONS = {
 }
 
 
-@pytest.mark.parametrize("kernel", ["native", "auto"])
+@pytest.mark.parametrize("kernel", slow_but(["native"], ["native", "auto"]))
 @pytest.mark.parametrize("conversion", CONVERSIONS)
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["observations", "rewards", "dones"])
 def test_environments_may_return_what_they_may_with_sb3(which: int, conversion: str, kernel: str) -> None:

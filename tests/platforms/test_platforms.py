@@ -134,8 +134,11 @@ def output_of(program: str, *arguments: object) -> str:
     return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, check=True).stdout
 
 
-def libraries(toolchain: Toolchain, folder: Path) -> list[Path]:
-    """One with gSDE, and the environment with the most mathematics."""
+@cache
+def libraries(toolchain: Toolchain, session: Path) -> list[Path]:
+    """One with gSDE, and the environment with the most mathematics; in a folder below that of the session."""
+    folder = session / f"libraries-{toolchain}"
+    folder.mkdir()
     kernel = toolchain.library(KERNEL, folder / "kernel.so", includes=[write_spec(SPECS["gSDE"], folder)])
     l2f = ROOT / "rl_tools" / "rl" / "zoo" / "l2f"
     includes = [write_spec(EnvironmentSpec(l2f), folder)]
@@ -146,23 +149,24 @@ def libraries(toolchain: Toolchain, folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("toolchain", WINDOWS, ids=str)
-def test_on_windows_libraries_need_nothing_that_is_not_there(toolchain, shows, tmp_path):
+def test_on_windows_libraries_need_nothing_that_is_not_there(toolchain, shows, tmp_path_factory):
     """Python looks for libraries beside a DLL's own folder only in the system's, not in PATH."""
     shows(toolchain, "needs only the system")
-    for library in libraries(toolchain, tmp_path):
+    for library in libraries(toolchain, tmp_path_factory.getbasetemp()):
         needed = re.findall(r"DLL Name: (\S+)", output_of("x86_64-w64-mingw32-objdump", "-p", library))
         assert "KERNEL32.dll" in needed
         assert [name for name in needed if not WINDOWS_LIBRARIES.fullmatch(name)] == []
 
 
 @pytest.mark.parametrize("toolchain", WINDOWS, ids=str)
-def test_windows_loads_libraries(toolchain, shows, tmp_path):
+def test_windows_loads_libraries(toolchain, shows, tmp_path, tmp_path_factory):
     """As ctypes does: by path, and each function by its plain name."""
     shows(toolchain, "loads")
     toolchain.require_runner()
     (tmp_path / "load.cpp").write_text(LOADER)
     loader = toolchain.program(str(tmp_path / "load.cpp"), tmp_path / "load.exe")
-    for library, function in zip(libraries(toolchain, tmp_path), ("kernel_train", "environment_step"), strict=True):
+    compiled = libraries(toolchain, tmp_path_factory.getbasetemp())
+    for library, function in zip(compiled, ("kernel_train", "environment_step"), strict=True):
         assert toolchain.run(loader, str(library), function) == "ok\n"
 
 
@@ -206,11 +210,11 @@ int main(int, char** arguments) {
 
 
 @pytest.mark.parametrize("toolchain", MACOS, ids=str)
-def test_on_macos_libraries_need_only_libsystem(toolchain, shows, tmp_path):
+def test_on_macos_libraries_need_only_libsystem(toolchain, shows, tmp_path_factory):
     """Nothing is left undefined but functions of C, POSIX and the unwinder, all of libSystem."""
     shows(toolchain, "needs only the system")
     allowed = re.compile("|".join(MACOS_SYMBOLS.read_text().split()))
-    for library in libraries(toolchain, tmp_path):
+    for library in libraries(toolchain, tmp_path_factory.getbasetemp()):
         undefined = output_of("llvm-nm", "--undefined-only", "--just-symbol-name", library).split()
         assert len(undefined) > 20
         assert [name for name in undefined if not allowed.fullmatch(name)] == []
