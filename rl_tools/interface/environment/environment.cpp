@@ -1,5 +1,5 @@
-// The C interface of one environment: what sb3_tinyrl/_native/abi/env_library.py declares for ctypes. `environment.h` is
-// the author's; it comes first among ours, so that its functions are known where they are called.
+// The C interface of one environment: what sb3_tinyrl/_native/abi/env_library.py declares for ctypes. `environment.h`
+// is the author's; it comes first among ours, so that its functions are known where they are called.
 
 #include <rl_tools/operations/cpu.h>
 
