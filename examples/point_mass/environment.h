@@ -3,7 +3,7 @@
 //
 //   action       force along both axes in N                              [-1, 1] each
 //   observation  from the mass to the goal in m, velocity in m/s, along both axes
-//   reward       minus the distance to the goal and a little of the speed and of the force, per second
+//   reward       minus the distance to the goal and a little of the speed and of the force
 //   start        anywhere in the square of 2 m, at rest
 //   end          never; cut after 200 steps of 0.05 s
 //
@@ -71,11 +71,9 @@ namespace my {
     RewardTerms<T> reward_terms(DEVICE& device, const PointMass<T, TI>&, const PARAMETERS& parameters,
                                 const ACTION& action, const typename PointMass<T, TI>::State& next_state) {
         const auto norm = [&](T x, T y) { return rl_tools::math::sqrt(device.math, x * x + y * y); };
-        constexpr T TIME_STEP = PointMass<T, TI>::TIME_STEP;
-        return {
-            -TIME_STEP * norm(parameters.goal[0] - next_state.position[0], parameters.goal[1] - next_state.position[1]),
-            -TIME_STEP * T(0.1) * norm(next_state.velocity[0], next_state.velocity[1]),
-            -TIME_STEP * T(0.01) * norm(get(action, 0, 0), get(action, 0, 1))};
+        return {-norm(parameters.goal[0] - next_state.position[0], parameters.goal[1] - next_state.position[1]),
+                T(-0.1) * norm(next_state.velocity[0], next_state.velocity[1]),
+                T(-0.01) * norm(get(action, 0, 0), get(action, 0, 1))};
     }
 
     template <typename DEVICE, typename T, typename TI, typename PARAMETERS, typename ACTION, typename RNG>
