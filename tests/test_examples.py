@@ -76,10 +76,11 @@ def test_custom_environment_is_trained_on(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_cartpole_is_learned(tmp_path: Path):
-    """Hanging all the time gives some 50 of 555."""
-    arguments = ("--folder", EXAMPLES / "cartpole", "--timesteps", 20_000, "--output", tmp_path)
-    assert number("mean return", run("custom_environment/train.py", *arguments)) > 200
+@pytest.mark.parametrize(("folder", "timesteps", "enough"), [("cartpole", 30_000, 300), ("point_mass", 5_000, -80)])
+def test_other_environments_are_learned(folder: str, timesteps: int, enough: float, tmp_path: Path):
+    """A pole that hangs all the time gives some 50 of 555, random forces on the point mass some -280."""
+    arguments = ("--folder", EXAMPLES / folder, "--timesteps", timesteps, "--output", tmp_path)
+    assert number("mean return", run("custom_environment/train.py", *arguments)) > enough
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[1]
 EXAMPLE = _ROOT / "examples" / "custom_environment"
 CARTPOLE = _ROOT / "examples" / "cartpole"
+POINT_MASS = _ROOT / "examples" / "point_mass"
 ZOO = _ROOT / "rl_tools" / "rl" / "zoo"
 
 # A walk that draws random numbers wherever it may; ends where it has gone beyond `bound`.
