@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from sb3_tinyrl._native.errors import CacheError, KernelBuildError, UntrustedCacheError
+from sb3_tinyrl._native.jit.replacing import remove_held_files, replace
 from sb3_tinyrl._native.jit.trust import UntrustedError, make_private_folder, open_trusted, require_trusted_folder
 
 _VARIABLE = "SB3_TINYRL_CACHE_DIR"
@@ -35,10 +35,7 @@ _DEFAULT_SIZE = "2G"
 _SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _LIBRARY_SUFFIX = ".dll" if sys.platform == "win32" else ".so"
 _WORKSPACE_SUFFIX = ".build"
-_HELD_SUFFIX = ".held"
 _SECONDS_BETWEEN_LOOKS = 0.1
-#: How long to wait after each refusal to replace a file; Windows refuses while another program looks at one.
-_SECONDS_UNTIL_NEXT_TRY = (0.01, 0.05, 0.2, 0.5, 1.0)
 _NEVER = 0.0
 _FILE_MODE = 0o644  # whatever the umask
 #: Libraries this new are not removed to make room: the process that has asked for them may be about to load them.
@@ -240,7 +237,7 @@ class KernelCache:
         """
         with self._explained():
             self._remove_abandoned_workspaces(key)
-            self._remove_held_files()
+            remove_held_files(self.directory)
             # A new name each time: the compiler of a killed builder may still be writing to the old folder.
             folder = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=_WORKSPACE_SUFFIX, dir=self.directory))
         try:
@@ -266,8 +263,8 @@ class KernelCache:
             for file in (library, description):
                 file.chmod(_FILE_MODE)
             # Between the two steps the pair does not match, which `find` takes for damage: nothing loads it.
-            self._replace(library, self._library(key))
-            self._replace(description, self._description(key))
+            replace(library, self._library(key))
+            replace(description, self._description(key))
         return self._library(key)
 
     def entries(self, content: str = "") -> list[Entry]:
@@ -371,29 +368,6 @@ class KernelCache:
             with suppress(OSError):
                 self._library(key).with_suffix(suffix).unlink()
         return True
-
-    def _replace(self, source: Path, target: Path) -> None:
-        """Rename a file over another, which Windows refuses while a program has one of the two open.
-
-        Virus scanners read new files, and other processes descriptions, for a moment. A library that a process has
-        loaded stays open, but Windows lets it be renamed.
-
-        :raises PermissionError: when the rename is still refused after all that
-        """
-        for seconds in _SECONDS_UNTIL_NEXT_TRY:
-            try:
-                os.replace(source, target)
-                return
-            except PermissionError:
-                time.sleep(seconds)
-        with suppress(FileNotFoundError):
-            os.replace(target, self.directory / f"{target.stem}.{secrets.token_hex(4)}{_HELD_SUFFIX}")
-        os.replace(source, target)
-
-    def _remove_held_files(self) -> None:
-        for path in self.directory.glob(f"*{_HELD_SUFFIX}"):
-            with suppress(OSError):  # as a process still has it loaded
-                path.unlink()
 
     def _remove_abandoned_workspaces(self, own_key: str) -> None:
         from filelock import FileLock, Timeout
