@@ -18,7 +18,7 @@ def test_each_step_runs_a_script_that_there_is(path: Path) -> None:
         assert job["timeout-minutes"] <= 120
         for step in job["steps"]:
             if "run" in step:
-                [script] = re.fullmatch(r"(?:sudo )?bash (\.ci/\w+)", step["run"]).groups()
+                [script] = re.fullmatch(r"(?:sudo )?bash (\.ci/\w+)(?: \$\{\{ matrix\.\w+ \}\})?", step["run"]).groups()
                 assert (ROOT / script).is_file()
             else:
                 assert re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"])
@@ -34,3 +34,12 @@ def test_all_pythons_and_systems_are_there() -> None:
     systems = {system.split("-")[0] for system in matrix["system"]}
     assert systems == {"ubuntu", "macos", "windows"}
     assert {"ubuntu-24.04-arm", "macos-15-intel"} < set(matrix["system"])
+
+
+def test_the_oldest_and_the_newest_versions_are_there() -> None:
+    """Each with an argument that .ci/versions knows."""
+    entries = TESTS["jobs"]["versions"]["strategy"]["matrix"]["include"]
+    pythons = {entry["versions"]: entry["python"] for entry in entries}
+    script = (ROOT / ".ci" / "versions").read_text()
+    assert pythons.keys() == set(re.findall(r"^    (\w+)\)", script, re.MULTILINE))
+    assert (pythons["oldest"], pythons["newest"]) == ("3.10", "3.13")
