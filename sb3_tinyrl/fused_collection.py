@@ -68,7 +68,7 @@ class FusedCollection(NativeActor):
 
     def _trained_optimizers(self) -> list[th.optim.Optimizer]:
         """Those whose learning rate SB3 sets in an update."""
-        return [*training.optimizers(self).values()]
+        return training.trained_optimizers(self)
 
     def _collect_natively(
         self,

@@ -245,9 +245,10 @@ class NativeActor(Base):
             return joined_entries(observation, space, getattr(self.actor.features_extractor, "extractors", ()))
         if type(observation) is not np.ndarray or not isinstance(space, spaces.Box):
             return None
-        is_batch = observation.ndim > len(space.shape)
+        shape = space.shape
+        is_batch = observation.ndim > len(shape)
         observations = observation if is_batch else observation[np.newaxis]
-        if observations.shape[1:] != space.shape or (len(space.shape) == 3 and is_image_space(space)):
+        if observations.shape[1:] != shape or (len(shape) == 3 and is_image_space(space)):
             return None  # of images, channels may have to be moved
         return observations, is_batch
 

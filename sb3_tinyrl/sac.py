@@ -247,12 +247,13 @@ class TinySAC(NativeOffPolicy, SAC):
     def _record_losses(self, losses: npt.NDArray[np.float64]) -> None:
         means = losses[0] if len(losses) == 1 else losses.mean(axis=0)
         ent_coef, ent_coef_loss, critic_loss, actor_loss = means.tolist()
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self.logger.record("train/ent_coef", ent_coef)
-        self.logger.record("train/actor_loss", actor_loss)
-        self.logger.record("train/critic_loss", critic_loss)
+        record = self.logger.record
+        record("train/n_updates", self._n_updates, exclude="tensorboard")
+        record("train/ent_coef", ent_coef)
+        record("train/actor_loss", actor_loss)
+        record("train/critic_loss", critic_loss)
         if training.learns_entropy_coefficient(self):
-            self.logger.record("train/ent_coef_loss", ent_coef_loss)
+            record("train/ent_coef_loss", ent_coef_loss)
 
     def save(
         self,

@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,10 @@ from written_environments import EXAMPLE, write_walk
 
 # The networks are small, and several threads would only wait for each other on a busy machine.
 th.set_num_threads(1)
+
+# A shell has what it starts in the background ignore interrupts; tests of interrupts would never end there.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.load_profile("explore" if EXPLORES else "fixed")
 

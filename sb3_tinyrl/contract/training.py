@@ -18,13 +18,18 @@ _require = UnsupportedByKernelError.unless
 MOMENTS = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
 
-def optimizers(model: SAC) -> dict[str, th.optim.Optimizer]:
+def trained_optimizers(model: SAC) -> list[th.optim.Optimizer]:
     """Optimizers of what is trained. Asked at each step, so it walks through no module."""
-    result: dict[str, th.optim.Optimizer] = {"actor": model.actor.optimizer, "critic": model.critic.optimizer}
+    result: list[th.optim.Optimizer] = [model.actor.optimizer, model.critic.optimizer]
     if learns_entropy_coefficient(model):
         assert model.ent_coef_optimizer is not None
-        result["entropy coefficient"] = model.ent_coef_optimizer
+        result.append(model.ent_coef_optimizer)
     return result
+
+
+def optimizers(model: SAC) -> dict[str, th.optim.Optimizer]:
+    """The same by the names of what they train."""
+    return dict(zip(("actor", "critic", "entropy coefficient"), trained_optimizers(model), strict=False))
 
 
 def _parameters_of(name: str, model: SAC) -> list[th.Tensor]:

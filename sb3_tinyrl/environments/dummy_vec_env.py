@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 _METHODS = ("step", "step_async", "step_wait", "_save_obs", "_obs_from_buf")
-_SB3 = [getattr(DummyVecEnv, name) for name in _METHODS]
+_methods = attrgetter(*_METHODS)
+_SB3 = _methods(DummyVecEnv)
 #: Types of which a copy is as good as the object itself.
 _IMMUTABLE = frozenset({bool, int, float, complex, str, bytes, type(None), np.bool_, np.float32, np.float64, np.int64})
 
@@ -29,7 +31,7 @@ def step(env: VecEnv, actions: np.ndarray) -> VecEnvStepReturn:
         type(env) is DummyVecEnv
         and isinstance(env.observation_space, spaces.Box)
         and env.__dict__.keys().isdisjoint(_METHODS)  # nothing of the user's on the instance, nor on the class
-        and [getattr(DummyVecEnv, name) for name in _METHODS] == _SB3
+        and _methods(DummyVecEnv) == _SB3
     ):
         return env.step(actions)
     env.actions = actions
