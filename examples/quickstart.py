@@ -70,5 +70,5 @@ print(f"""
 
 Next:
   tensorboard --logdir {shlex.quote(str(args.output / "tensorboard"))}
-  python -m sb3_tinyrl bench      how fast that is beside Stable-Baselines3, on this machine
+  sb3-tinyrl bench                how fast that is beside Stable-Baselines3, on this machine
 """)

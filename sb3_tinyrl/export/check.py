@@ -14,6 +14,7 @@ from sb3_tinyrl.export.description import (
     Float32Array,
     Float64Array,
     PolicyDescription,
+    observation_parts,
     require,
 )
 
@@ -49,13 +50,12 @@ def predicted_samples(model: SAC, description: PolicyDescription) -> Samples:
         noise = np.random.default_rng(0).normal(size=(_N_OBSERVATIONS, description.observation_dim))
         flat = (statistics.mean + statistics.std * noise).astype(np.float32)
     else:
-        assert isinstance(model.observation_space, spaces.Box)
-        flat = _from_space(model.observation_space)
-    observations = flat.reshape(-1, *description.observation_shape)
+        flat = np.concatenate([_from_space(part) for part in observation_parts(model).values()], axis=1)
+    observations = description.split(flat)
     if description.normalization is not None:
         vec_normalize = model.get_vec_normalize_env()
         assert vec_normalize is not None
-        observations = vec_normalize.normalize_obs(observations)  # type: ignore[assignment]  # no dictionary
+        observations = vec_normalize.normalize_obs(observations)
     actions, _ = model.predict(observations, deterministic=True)
     return Samples(flat, actions.reshape(len(flat), -1).astype(np.float64))
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 from stable_baselines3 import SAC
 from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.torch_layers import FlattenExtractor
-from stable_baselines3.sac.policies import Actor, SACPolicy
+from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor
+from stable_baselines3.sac.policies import Actor, MultiInputPolicy, SACPolicy
 from torch import nn
 
 from sb3_tinyrl import activations
 from sb3_tinyrl.activations import Activation
+from sb3_tinyrl.observations import ordered_entries
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -75,13 +76,15 @@ class Normalization:
 class PolicyDescription:
     """A deterministic policy in the order of evaluation.
 
-    Observations are normalised (unless ``normalization`` is ``None``), flattened and passed through ``layers``, whose
+    The entries of a dictionary are joined, flattened, in the order of ``entries``. Observations are normalised (unless
+    ``normalization`` is ``None``), flattened and passed through ``layers``, whose
     last one is the mean of the action distribution. The mean is clipped to ``[-mean_bound, mean_bound]`` (unless that
     is ``None``; gSDE only), squashed by tanh and scaled from [-1, 1] to ``[action_low, action_high]``, shape
     ``(action_dim,)``, in the environment's units.
     """
 
     observation_shape: tuple[int, ...]
+    entries: dict[str, tuple[int, ...]]  # their shapes; empty where observations are no dictionaries
     action_shape: tuple[int, ...]
     normalization: Normalization | None
     layers: tuple[Layer, ...]
@@ -103,9 +106,17 @@ class PolicyDescription:
         """Describe input, layers and output in one line."""
         sizes = [f"{layer.n_outputs} {layer.activation.function.name}" for layer in self.layers[:-1]]
         normalization = [] if self.normalization is None else ["VecNormalize"]
-        return " -> ".join(
-            [f"observation {list(self.observation_shape)}", *normalization, *sizes, f"action {list(self.action_shape)}"]
-        )
+        entries = ", ".join(f"{name!a} {list(shape)}" for name, shape in self.entries.items())
+        observation = entries or f"observation {list(self.observation_shape)}"
+        return " -> ".join([observation, *normalization, *sizes, f"action {list(self.action_shape)}"])
+
+    def split(self, observations: npt.NDArray[Any]) -> npt.NDArray[Any] | dict[str, npt.NDArray[Any]]:
+        """Give observations of shape ``(n, observation_dim)`` the form in which the policy takes them."""
+        if not self.entries:
+            return observations.reshape(-1, *self.observation_shape)
+        ends = np.cumsum([math.prod(shape) for shape in self.entries.values()])
+        parts = np.split(observations, ends[:-1], axis=1)
+        return {name: part.reshape(-1, *shape) for (name, shape), part in zip(self.entries.items(), parts, strict=True)}
 
 
 def describe(model: SAC) -> PolicyDescription:
@@ -114,7 +125,9 @@ def describe(model: SAC) -> PolicyDescription:
     :param model: any SAC of Stable-Baselines3, with or without an environment
     :raises ExportError: with the first reason found why the policy can't be described
     """
-    observation_space, action_space = _require_supported_model(model)
+    action_space = _require_supported_model(model)
+    shapes = {name: space.shape for name, space in observation_parts(model).items()}
+    is_dictionary = isinstance(model.observation_space, spaces.Dict)
     actor = model.policy.actor
     hidden = [*actor.latent_pi]
     layers = [read_layer(*pair) for pair in zip(hidden[::2], [*hidden[1::2], None], strict=False)]
@@ -125,7 +138,8 @@ def describe(model: SAC) -> PolicyDescription:
         mean_bound = float(clip.max_val)
     layers.append(read_layer(mean, nn.Identity()))
     return PolicyDescription(
-        observation_shape=observation_space.shape,
+        observation_shape=(sum(map(math.prod, shapes.values())),) if is_dictionary else shapes[""],
+        entries=shapes if is_dictionary else {},
         action_shape=action_space.shape,
         normalization=_normalization(model),
         layers=tuple(layers),
@@ -135,36 +149,49 @@ def describe(model: SAC) -> PolicyDescription:
     )
 
 
-def _require_supported_model(model: SAC) -> tuple[spaces.Box, spaces.Box]:
+def observation_parts(model: SAC) -> dict[str, spaces.Box]:
+    """The entries of dictionaries in the order in which the policy joins them; other observations as one, unnamed."""
+    space = model.observation_space
+    return {"": space} if isinstance(space, spaces.Box) else ordered_entries(model)
+
+
+def _require_supported_model(model: SAC) -> spaces.Box:
     require(
         isinstance(model, SAC), f"the model is a {type(model).__name__}", "pass a SAC of Stable-Baselines3 or a TinySAC"
     )
-    policy = getattr(model, "policy", None)
+    policy: Any = getattr(model, "policy", None)
     require(
-        type(policy) is SACPolicy and type(policy.actor) is Actor,
-        f"the policy is a {type(policy).__name__}, only SB3's MlpPolicy of SAC is known",
-        'train with "MlpPolicy" on vector observations, without subclasses of it',
+        type(policy) in (SACPolicy, MultiInputPolicy) and type(policy.actor) is Actor,
+        f"the policy is a {type(policy).__name__}, only SB3's MlpPolicy and MultiInputPolicy of SAC are known",
+        'train with "MlpPolicy" on vector observations, or "MultiInputPolicy" on dictionaries of them, without '
+        "subclasses",
     )
-    space = model.observation_space
+    extractor = policy.actor.features_extractor
     require(
-        isinstance(space, spaces.Box),
-        f"the observation space is {space}, only Box spaces are known",
-        "flatten it into a Box with a wrapper such as gymnasium.wrappers.FlattenObservation",
-    )
-    require(
-        not (model.policy.normalize_images and is_image_space(space)),
-        "the observations are images, which the policy divides by 255",
-        "train with policy_kwargs=dict(normalize_images=False) and scale them in a wrapper",
-    )
-    extractor = model.policy.actor.features_extractor
-    require(
-        type(extractor) is FlattenExtractor,
+        type(extractor) in (FlattenExtractor, CombinedExtractor),
         f"the features extractor is a {type(extractor).__name__}",
         "train without features_extractor_class",
     )
-    assert isinstance(space, spaces.Box)
+    space = model.observation_space
+    for part in space.spaces.values() if isinstance(space, spaces.Dict) else [space]:
+        require(
+            isinstance(part, spaces.Box),
+            f"the observation space is {space}, only Box spaces and dictionaries of these are known",
+            "flatten it into a Box with a wrapper such as gymnasium.wrappers.FlattenObservation",
+        )
+        require(
+            not (policy.normalize_images and is_image_space(part)),
+            "the observations are images, which the policy divides by 255",
+            "train with policy_kwargs=dict(normalize_images=False) and scale them in a wrapper",
+        )
+    if isinstance(extractor, CombinedExtractor):
+        require(
+            all(type(part) is nn.Flatten for part in extractor.extractors.values()),
+            "the features extractor holds other networks than nn.Flatten, such as one for images",
+            "train on vectors, without features_extractor_class",
+        )
     assert isinstance(model.action_space, spaces.Box)  # SB3's constructor takes nothing else
-    return space, model.action_space
+    return model.action_space
 
 
 def read_layer(linear: nn.Module, activation: nn.Module | None) -> Layer:
@@ -205,14 +232,23 @@ def _normalization(model: SAC) -> Normalization | None:
     if vec_normalize is None or not vec_normalize.norm_obs:
         return None
     statistics = vec_normalize.obs_rms
-    assert isinstance(statistics, RunningMeanStd)  # the observation space is no dictionary
-    require(
-        statistics.mean.shape == model.observation_space.shape,
-        f"VecNormalize has statistics of shape {statistics.mean.shape} for observations of shape "
-        f"{model.observation_space.shape}",
-        "make VecNormalize the outermost wrapper that changes observations",
+    shapes = {name: space.shape for name, space in observation_parts(model).items()}
+    of_entries = statistics if isinstance(statistics, dict) else {"": statistics}
+    if left_out := ", ".join(sorted(shapes.keys() - of_entries.keys())):
+        raise ExportError(
+            f"VecNormalize leaves entries of the observations as they are: {left_out}",
+            "train with VecNormalize(norm_obs_keys=None)",
+        )
+    for name, shape in shapes.items():
+        require(
+            of_entries[name].mean.shape == shape,
+            f"VecNormalize has statistics of shape {of_entries[name].mean.shape} for observations of shape {shape}",
+            "make VecNormalize the outermost wrapper that changes observations",
+        )
+    mean, variance = (
+        np.concatenate([getattr(of_entries[name], moment).ravel() for name in shapes]) for moment in ("mean", "var")
     )
-    mean, std = statistics.mean.ravel(), np.sqrt(statistics.var.ravel() + vec_normalize.epsilon)
+    std = np.sqrt(variance + vec_normalize.epsilon)
     require(
         bool(np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()),
         "the statistics of VecNormalize hold values that are NaN, infinite or without variance",
