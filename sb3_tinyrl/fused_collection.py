@@ -164,6 +164,8 @@ class FusedCollection(NativeActor):
         n_shares = 1 if is_in_episodes else train_freq.frequency - n_collected_steps
         if pending.n_steps > n_shares * MAX_STEPS or pending.batch_size != self.batch_size:
             return None  # more than one call takes
+        if pending.n_steps > 0 and buffer.size() == 0:
+            return None  # nothing to draw yet: a model was loaded without its buffer
         assert self._kernel_key is not None
         hyper_parameters = self._kernel_hyper_parameters()
         return LoopRequest(
@@ -207,6 +209,12 @@ class FusedCollection(NativeActor):
         self._n_sampled_batches, self._n_sampled_actions = progress.n_sampled_batches, progress.n_sampled_actions
         pending = PendingUpdates(progress.n_overlapped_updates, progress.n_pending_updates, self.batch_size)
         self._pending = pending if pending.n_steps else None
+        if outcome.n_updates:
+            self._n_updates += outcome.n_updates
+            for optimizer in self._trained_optimizers():
+                update_learning_rate(optimizer, outcome.learning_rate)
+            self.logger.record("train/learning_rate", outcome.learning_rate)
+            self._record_losses(np.frombuffer(outcome.losses, np.float64)[np.newaxis])
         if outcome.n_steps == 0:
             return
         self.num_timesteps += outcome.n_steps * env.num_envs
@@ -214,12 +222,6 @@ class FusedCollection(NativeActor):
         self._last_original_obs = buffer.observations[buffer.pos - 1].copy()
         self._last_obs = env.environments.observations.copy()
         skip(callback, outcome.n_steps)
-        if outcome.n_updates:
-            self._n_updates += outcome.n_updates
-            for optimizer in self._trained_optimizers():
-                update_learning_rate(optimizer, outcome.learning_rate)
-            self.logger.record("train/learning_rate", outcome.learning_rate)
-            self._record_losses(np.frombuffer(outcome.losses, np.float64)[np.newaxis])
         infos = [{"episode": env.episode_info(e.episode_return, e.length)} for e in result.ended_episodes()]
         self._update_info_buffer(infos)
         for _ in infos:

@@ -243,7 +243,7 @@ class Watch:
         for optimizer in training.optimizers(model).values():
             self._owners.append(vars(optimizer))
             self._instances.append(optimizer)
-            self._add_attributes(optimizer, "state", "param_groups")
+            self._singles += [(vars(optimizer), "state"), (vars(optimizer), "param_groups")]  # equal ones are others
             for group in optimizer.param_groups:
                 self._add_entries(group, *(key for key in _OPTIMIZER_OPTIONS if key in group))
                 self._states.append(group["params"])

@@ -169,7 +169,7 @@ class NativeActor(Base):
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles bind a kernel of their own when they first need one.
-        return {**self.__dict__, "_session": KernelSession(), "_fused_loop": None}
+        return {**self.__dict__, "_session": KernelSession(), "_fused_loop": None, "_beside": None}
 
     # --- acting ---
 

@@ -5,6 +5,7 @@ An algorithm adds what is its own: the spec of its kernel, its hyperparameters, 
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -21,7 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from sb3_tinyrl._native.errors import NativeEnvironmentError, UnsupportedByKernelError
-from sb3_tinyrl.batches import CopiedBatches, raise_not_finite
+from sb3_tinyrl.batches import CopiedBatches, Replay, raise_not_finite
 from sb3_tinyrl.callback_schedule import idle_steps, is_known_schedule
 from sb3_tinyrl.environments.dummy_vec_env import step
 from sb3_tinyrl.fused_collection import FusedCollection, PendingUpdates
@@ -37,8 +38,8 @@ class NativeOffPolicy(FusedCollection):
 
     _is_after_rollout: bool
     """Whether SB3's loop calls ``train`` next, rather than the user."""
-    _n_beside: int
-    """Gradient steps that the kernel has begun beside the environments."""
+    _beside: tuple[Bound, int, ctypes.c_int64] | None
+    """The kernel that takes gradient steps beside the environments now, how many, and how many it took at the end."""
 
     def collect_rollouts(
         self,
@@ -134,18 +135,27 @@ class NativeOffPolicy(FusedCollection):
         self, env: VecEnv, actions: np.ndarray, train_freq: TrainFreq, n_collected_steps: int
     ) -> VecEnvStepReturn:
         """Step the environments; beside them, the gradient steps that are due with this step are taken."""
-        if self._pending is None:
+        assert self.replay_buffer is not None
+        if self._pending is None or self.replay_buffer.size() == 0:  # of a model loaded without its buffer
             return step(env, actions)
         is_in_episodes = train_freq.unit == TrainFrequencyUnit.EPISODE
-        bound = self._begin(*self._take_over_pending(1 if is_in_episodes else train_freq.frequency - n_collected_steps))
+        share = self._take_over_pending(1 if is_in_episodes else train_freq.frequency - n_collected_steps)
+        has_stepped = False
         try:
+            self._begin(*share)
             stepped = step(env, actions)
+            has_stepped = True
         finally:
-            is_finite = bound is None or self._finish(bound)
-        if not is_finite:
-            assert bound is not None
-            self._last_obs = None  # the transition is lost: the next run begins with a reset
-            raise_not_finite(self, bound.replay)
+            try:
+                not_finite = self._finish()
+            except BaseException:  # an interrupt, which comes when the kernel returns
+                self._finish()
+                if has_stepped:
+                    self._last_obs = None  # the transition is lost: the next run begins with a reset
+                raise
+        if not_finite is not None:
+            self._last_obs = None
+            raise_not_finite(self, not_finite)
         return stepped
 
     def _take_over_pending(self, n_shares: int = 1) -> PendingUpdates:
@@ -156,42 +166,48 @@ class NativeOffPolicy(FusedCollection):
         self._pending = PendingUpdates(first_step + n, n_steps - n, batch_size) if n < n_steps else None
         return PendingUpdates(first_step, n, batch_size)
 
-    def _begin(self, first_step: int, n_steps: int, batch_size: int) -> Bound | None:
-        """Begin gradient steps of a call of ``train``.
-
-        :return: the kernel that takes them now; ``None`` when all have been taken, as one call of it does not serve
-        """
+    def _begin(self, first_step: int, n_steps: int, batch_size: int) -> None:
+        """Begin gradient steps of a call of ``train``; take them all here where one call of a kernel does not serve."""
         bound = self._bound(batch_size)
         if bound is None:
             super().train(n_steps, batch_size)
-            return None
+            return
         if n_steps > bound.replay.n_steps:
             self._take(bound, first_step, n_steps, batch_size)
-            return None
+            return
+        hyper_parameters = self._kernel_hyper_parameters()
         try:
             batches = bound.replay.batches(self)
         except UnsupportedByKernelError as error:
             self._train_otherwise(bound, error, n_steps, batch_size)
-            return None
+            return
         assert self._kernel_key is not None
+        counter = self._n_sampled_batches
+        n_taken = ctypes.c_int64()
+        self._beside = bound, n_steps, n_taken
         self._n_updates += n_steps
         self._n_sampled_batches += n_steps
-        self._n_beside = n_steps
-        counter = self._n_sampled_batches - n_steps
-        bound.kernel.start_training(
-            self._kernel_hyper_parameters(), batches, self._kernel_key, counter, first_step, n_steps
-        )
-        return bound
+        bound.kernel.start_training(hyper_parameters, batches, self._kernel_key, counter, first_step, n_steps, n_taken)
 
-    def _finish(self, bound: Bound) -> bool:
-        """Wait for the gradient steps that have begun; return whether all were taken, none with what is not finite."""
-        losses = bound.kernel.finish_training()
-        n_missing = self._n_beside - len(losses)
+    def _finish(self) -> Replay | None:
+        """Wait for the gradient steps that have begun, if any.
+
+        :return: where the batches came from of which one was not finite; it, and what followed it, was not trained with
+        """
+        if self._beside is None:
+            return None
+        bound, n_steps, n_taken = self._beside
+        losses = bound.kernel.finish_training(n_taken)
+        self._beside = None
+        n_missing = n_steps - len(losses)
         self._n_updates -= n_missing
         self._n_sampled_batches -= n_missing
         if len(losses):
             self._record_losses(losses)
-        return n_missing == 0
+        if n_missing == 0:
+            return None
+        self._pending = None  # as the rest of a call of `train` that fails
+        return bound.replay
 
     def _store_transition(
         self,
@@ -228,17 +244,22 @@ class NativeOffPolicy(FusedCollection):
         """
         overlaps = self.overlap and self._is_after_rollout and self.num_timesteps < self._total_timesteps
         self._is_after_rollout = False
+        self._finish()  # where the environment's own step trains
         bound = self._bound(batch_size)
         if bound is not None:
             self._update_learning_rate(self._trained_optimizers())
             if not is_known_schedule(self.lr_schedule) or self._has_own("_update_learning_rate"):
                 self._session.distrust()  # the user's code has just run
                 bound = self._bound(batch_size)
+        # Pending are those of another train_freq, or of before the user's change to kernel="torch".
+        pending = None if self._pending is None else self._take_over_pending()
         if bound is None:
+            if pending is not None:
+                super().train(pending.n_steps, pending.batch_size)
             super().train(gradient_steps, batch_size)
             return
-        if self._pending is not None:  # of another train_freq
-            self._take(bound, *self._take_over_pending())
+        if pending is not None:
+            self._take(bound, *pending)
         if overlaps:
             self._pending = PendingUpdates(0, gradient_steps, batch_size)
         else:

@@ -123,7 +123,7 @@ class TinySAC(NativeOffPolicy, SAC):
         self._fused_loop = None
         self._pending = None
         self._is_after_rollout = False
-        self._n_beside = 0
+        self._beside = None
         self._told = set()
         self._device_is_auto = device == "auto"
         super().__init__(
@@ -219,6 +219,8 @@ class TinySAC(NativeOffPolicy, SAC):
         :return: the model
         """
         self._check_kernel_arguments()  # ``load`` sets attributes past the constructor
+        if reset_num_timesteps:
+            self._pending = None  # of another run
         with self._session.learning():
             super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
         if self.verbose >= 1:
@@ -228,7 +230,7 @@ class TinySAC(NativeOffPolicy, SAC):
         return self
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_device_is_auto", "_is_after_rollout", "_n_beside"]
+        return [*super()._excluded_save_params(), "_device_is_auto", "_is_after_rollout", "_beside"]
 
     def _kernel_hyper_parameters(self) -> HyperParameters:
         if self.target_update_interval == 0:

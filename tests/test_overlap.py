@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,23 @@ def test_train_called_by_the_user_trains_at_once() -> None:
     assert make().learn(N_STEPS, callback=Train())._n_updates == N_STEPS - 20 + 5
 
 
+@pytest.mark.parametrize("env", [late, lambda: "sb3_tinyrl:rl_tools/Pendulum-v0"], ids=["Python", "C++"])
+def test_an_update_that_fails_within_a_share_counts_what_was_taken(env: Any) -> None:
+    class Spoil(BaseCallback):
+        def _on_step(self) -> bool:
+            if self.n_calls == 41:
+                self.model.replay_buffer.rewards[7] = np.nan
+            return True
+
+    model = make(env=env, train_freq=4, gradient_steps=32)
+    model.learn(40, reset_num_timesteps=False)
+    with pytest.raises(ValueError, match="holds nan in rewards"):
+        model.learn(1000, callback=Spoil(), reset_num_timesteps=False)
+    assert {*models.step_counts(model).values()} == {model._n_updates}
+    assert model._n_updates == model._n_sampled_batches
+    assert model._pending is None
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_error_of_the_environment_loses_no_gradient_step(error: type[BaseException]) -> None:
     class Failing(gym.Wrapper):
@@ -161,14 +179,69 @@ def test_an_error_of_the_environment_loses_no_gradient_step(error: type[BaseExce
     models.assert_trained(model, before)
 
 
-def test_what_is_pending_is_saved(tmp_path: Path) -> None:
-    class Stop(BaseCallback):
-        def _on_step(self) -> bool:
-            return self.n_calls < 42
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers that raise signals")
+def test_an_interrupt_while_learn_waits_leaves_no_transition_of_two_steps() -> None:
+    class Interrupted(BaseException):
+        pass
 
-    model = make(train_freq=4, gradient_steps=8).learn(N_STEPS, callback=Stop())
+    def interrupt(*_: Any) -> None:
+        raise Interrupted
+
+    model = make(env=lambda: models.Scripted((1000,)), gradient_steps=16, buffer_size=50_000).learn(30)
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for i in range(10):
+            signal.setitimer(signal.ITIMER_REAL, 0.05 + 0.0003 * i)
+            with pytest.raises(Interrupted):
+                model.learn(100_000, reset_num_timesteps=False)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert {*models.step_counts(model).values()} == {model._n_updates}
+            assert model._n_sampled_batches == model._n_updates
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    buffer = model.replay_buffer
+    assert 60 < buffer.size() < buffer.buffer_size  # SB3's ``add``, interrupted, leaves the next row half written
+    steps = [getattr(buffer, name)[: buffer.size(), 0, 1] for name in ("observations", "next_observations")]
+    np.testing.assert_array_equal(steps[1], steps[0] + 1)
+
+
+class Stop(BaseCallback):
+    """Stops within a rollout of four steps."""
+
+    def _on_step(self) -> bool:
+        return self.n_calls < 42
+
+
+def stopped(**arguments: Any) -> TinySAC:
+    model = make(train_freq=4, gradient_steps=8, **arguments).learn(N_STEPS, callback=Stop())
     assert model._pending == (4, 4, 32)
     assert model._n_updates == 4 * 8 + 4
+    return model
+
+
+@pytest.mark.parametrize("env", [late, lambda: "sb3_tinyrl:rl_tools/Pendulum-v0"], ids=["Python", "C++"])
+def test_what_is_pending_waits_for_a_replay_buffer(env: Any, tmp_path: Path) -> None:
+    stopped(env=env).save(tmp_path / "model")
+    loaded = TinySAC.load(tmp_path / "model", env=env() if isinstance(env(), gym.Env) else gym.make(env()))
+    loaded.learn(40, reset_num_timesteps=False)
+    assert loaded._pending is None
+    assert loaded._n_updates == loaded._n_sampled_batches == 4 * 8 + 8 + 10 * 8
+
+
+def test_what_is_pending_is_taken_through_torch_or_dropped_with_the_run() -> None:
+    model = stopped()
+    model.kernel = "torch"
+    model.learn(4, reset_num_timesteps=False)
+    assert (model._n_updates, model._pending) == (4 * 8 + 8 + 8, None)
+
+    other = stopped()
+    other.learn(10)  # which is all warm-up
+    assert (other._n_updates, other._pending) == (4 * 8 + 4, None)
+
+
+def test_what_is_pending_is_saved(tmp_path: Path) -> None:
+    model = stopped()
     model.save(tmp_path / "model")
     loaded = TinySAC.load(tmp_path / "model", env=late(), device="cpu")
     assert loaded.overlap

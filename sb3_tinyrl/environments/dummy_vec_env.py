@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 _METHODS = ("step", "step_async", "step_wait", "_save_obs", "_obs_from_buf")
 _methods = attrgetter(*_METHODS)
 _SB3 = _methods(DummyVecEnv)
+_ARE_SB3S = all(method.__module__.startswith("stable_baselines3.") for method in _SB3)
 #: Types of which a copy is as good as the object itself.
 _IMMUTABLE = frozenset({bool, int, float, complex, str, bytes, type(None), np.bool_, np.float32, np.float64, np.int64})
 
@@ -29,6 +30,7 @@ def step(env: VecEnv, actions: np.ndarray) -> VecEnvStepReturn:
     """
     if not (
         type(env) is DummyVecEnv
+        and _ARE_SB3S
         and isinstance(env.observation_space, spaces.Box)
         and env.__dict__.keys().isdisjoint(_METHODS)  # nothing of the user's on the instance, nor on the class
         and _methods(DummyVecEnv) == _SB3

@@ -7,7 +7,6 @@
 #include <exception>
 #include <memory>
 #include <new>
-#include <utility>
 
 #include <rl_tools/interface/export.h>
 #include <rl_tools/rl/components/off_policy_loop/operations_cpu.h>
@@ -50,8 +49,7 @@ struct Kernel {
     DEVICE device;
     ALGORITHM algorithm;
     ALGORITHM::Acting acting{};
-    Training training{};  // beside the caller, as of the last `kernel_start_training`
-    std::int64_t n_trained = 0;
+    Training training{};                     // beside the caller, as of the last `kernel_start_training`
     rl_tools::utils::Background background;  // the last member: it ends before what it computes with
 };
 
@@ -119,22 +117,21 @@ RL_TOOLS_EXPORT std::int64_t kernel_train(Kernel* kernel, const HyperParameters*
     return train(*kernel, {*hyper_parameters, *replay_buffer, *engine, n_threads, first_step, n_steps, losses});
 }
 
-// The same beside the caller. Until `kernel_finish_training` the memory that all of these point at, but for themselves,
-// stays where it is and is written by nobody else; of the networks, too.
+// The same beside the caller: `n_taken` tells how many when they have ended. Until `kernel_finish_training` the memory
+// that all of these point at, but for themselves, stays where it is and is written by nobody else; of the networks,
+// too.
 RL_TOOLS_EXPORT void kernel_start_training(Kernel* kernel, const HyperParameters* hyper_parameters,
                                            const ReplayBuffer* replay_buffer, const Engine* engine,
                                            std::uint32_t n_threads, std::int64_t first_step, std::int64_t n_steps,
-                                           Losses* losses) {
+                                           Losses* losses, std::int64_t* n_taken) {
     kernel->background.wait();
     kernel->training = {*hyper_parameters, *replay_buffer, *engine, n_threads, first_step, n_steps, losses};
-    kernel->background.start([kernel] { kernel->n_trained = train(*kernel, kernel->training); });
+    kernel->background.start([kernel, n_taken] { *n_taken = train(*kernel, kernel->training); });
 }
 
-// Waits for these gradient steps, and returns how many were taken, as `kernel_train` does; 0 when there are none to
-// wait for.
-RL_TOOLS_EXPORT std::int64_t kernel_finish_training(Kernel* kernel) {
+// Returns when these gradient steps have ended.
+RL_TOOLS_EXPORT void kernel_finish_training(Kernel* kernel) {
     kernel->background.wait();
-    return std::exchange(kernel->n_trained, 0);
 }
 
 // Collects and trains with compiled environments; see `off_policy_loop::run`.

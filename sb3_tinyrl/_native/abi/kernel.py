@@ -77,8 +77,8 @@ _SIGNATURES: Signatures = {
     ),
     "kernel_time_phases": (None, (ctypes.c_void_p, ctypes.c_void_p)),
     "kernel_train": (ctypes.c_int64, _TRAINING),
-    "kernel_start_training": (None, _TRAINING),
-    "kernel_finish_training": (ctypes.c_int64, (ctypes.c_void_p,)),
+    "kernel_start_training": (None, (*_TRAINING, ctypes.POINTER(ctypes.c_int64))),
+    "kernel_finish_training": (None, (ctypes.c_void_p,)),
     "kernel_run": (
         None,
         (
@@ -265,12 +265,16 @@ class Kernel:
         counter: int,
         first_step: int,
         n_steps: int,
+        n_taken: ctypes.c_int64,
     ) -> None:
         """Begin what :meth:`train` does, beside the caller.
 
         Until :meth:`finish_training` the weights and the optimizers' state change, and nothing else may write to them,
         to the rows that ``buffer`` shows or to what it points at.
+
+        :param n_taken: receives how many steps were taken, at their end
         """
+        self._n_taken = n_taken  # alive until the kernel has written it
         self._engine.key, self._engine.counter = key, counter
         self._library.kernel_start_training(
             self._handle,
@@ -281,12 +285,19 @@ class Kernel:
             first_step,
             n_steps,
             self._losses.address,
+            n_taken,
         )
 
-    def finish_training(self) -> npt.NDArray[np.float64]:
-        """Wait for the gradient steps that :meth:`start_training` has begun; return what :meth:`train` would."""
-        n_taken: int = self._library.kernel_finish_training(self._handle)
-        losses: npt.NDArray[np.float64] = self._losses.array[:n_taken].copy()
+    def finish_training(self, n_taken: ctypes.c_int64) -> npt.NDArray[np.float64]:
+        """Wait for the gradient steps that :meth:`start_training` has begun; return what :meth:`train` would.
+
+        May be called again after a KeyboardInterrupt, which comes as soon as the kernel returns.
+
+        :param n_taken: what :meth:`start_training` got; 0 where it was not called any more
+        """
+        if self.is_of_this_process:  # the thread of a forked parent does not exist here: waiting would never end
+            self._library.kernel_finish_training(self._handle)
+        losses: npt.NDArray[np.float64] = self._losses.array[: n_taken.value].copy()
         return losses
 
     def run(self, hyper_parameters: HyperParameters, request: LoopRequest, result: LoopResult) -> None:

@@ -171,6 +171,7 @@ namespace rl_tools::rl::components::off_policy_loop {
             schedule.train_frequency_is_in_episodes ? 1 : schedule.train_frequency - progress.n_collected_steps;
         const std::int64_t n = (progress.n_pending_updates + n_steps_left - 1) / n_steps_left;
         if (!train(context, progress.n_overlapped_updates, n, learning_rate)) {
+            progress.n_pending_updates = 0;  // as the rest of a call of `train` that fails
             return false;
         }
         progress.n_pending_updates -= n;
