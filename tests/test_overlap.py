@@ -16,6 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_tinyrl import TinySAC
+from sb3_tinyrl._native.abi.kernel import Kernel
 from sb3_tinyrl.observations import NonFiniteError
 
 N_STEPS = 80
@@ -180,14 +181,14 @@ def test_an_error_of_the_environment_loses_no_gradient_step(error: type[BaseExce
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers that raise signals")
-def test_an_interrupt_while_learn_waits_leaves_no_transition_of_two_steps() -> None:
+def test_interrupts_leave_the_right_counts() -> None:
     class Interrupted(BaseException):
         pass
 
     def interrupt(*_: Any) -> None:
         raise Interrupted
 
-    model = make(env=lambda: models.Scripted((1000,)), gradient_steps=16, buffer_size=50_000).learn(30)
+    model = make(env=models.Scripted, gradient_steps=16).learn(30)
     previous = signal.signal(signal.SIGALRM, interrupt)
     try:
         for i in range(10):
@@ -200,10 +201,28 @@ def test_an_interrupt_while_learn_waits_leaves_no_transition_of_two_steps() -> N
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
+
+
+def test_an_interrupt_while_learn_waits_leaves_no_transition_of_two_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    finish, calls = Kernel.finish_training, []
+
+    def interrupted(self: Kernel, *arguments: Any) -> Any:
+        losses = finish(self, *arguments)
+        calls.append(losses)
+        if len(calls) == 10:
+            raise KeyboardInterrupt  # as after a signal: when the kernel returns
+        return losses
+
+    model = make(env=lambda: models.Scripted((1000,)))
+    monkeypatch.setattr(Kernel, "finish_training", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.learn(N_STEPS)
+    assert model._n_updates == model._n_sampled_batches == 10
+    model.learn(N_STEPS, reset_num_timesteps=False)
     buffer = model.replay_buffer
-    assert 60 < buffer.size() < buffer.buffer_size  # SB3's ``add``, interrupted, leaves the next row half written
     steps = [getattr(buffer, name)[: buffer.size(), 0, 1] for name in ("observations", "next_observations")]
     np.testing.assert_array_equal(steps[1], steps[0] + 1)
+    assert {*models.step_counts(model).values()} == {model._n_updates}
 
 
 class Stop(BaseCallback):
