@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,14 +48,25 @@ class PendingUpdates(NamedTuple):
     n_steps: int
     batch_size: int
 
+    @classmethod
+    def read(cls, values: object) -> PendingUpdates:
+        """Read what a zip file has made of one.
+
+        :raises ValueError: when it is none
+        """
+        if not isinstance(values, (list, tuple)) or [type(n) for n in values] != [int] * 3 or min(values) < 0:
+            raise ValueError(
+                f"_pending={values!r}; expected three whole numbers, or None for no pending gradient steps"
+            )
+        return cls(*values)
+
 
 class FusedCollection(NativeActor):
     """Lets a loop in C++ take the steps that neither a callback nor code of the user's has to see."""
 
     overlap: bool
     _fused_loop: FusedLoop | None
-    _pending: Sequence[int] | None
-    """A :class:`PendingUpdates`, or the list that a zip file makes of it."""
+    _pending: PendingUpdates | None
 
     def _kernel_hyper_parameters(self) -> HyperParameters:
         """Hyperparameters as they are now."""
@@ -160,7 +170,7 @@ class FusedCollection(NativeActor):
             return None  # SB3's `add` says so
         if buffer.optimize_memory_usage and buffer.buffer_size < 2:
             return None  # there is never anything to draw: `train` says so
-        pending = PendingUpdates(*(self._pending or (0, 0, self.batch_size)))
+        pending = self._pending or PendingUpdates(0, 0, self.batch_size)
         n_shares = 1 if is_in_episodes else train_freq.frequency - n_collected_steps
         if pending.n_steps > n_shares * MAX_STEPS or pending.batch_size != self.batch_size:
             return None  # more than one call takes

@@ -27,6 +27,7 @@ from sb3_tinyrl._native.abi.thread_tuner import available_threads, require_n_thr
 from sb3_tinyrl._native.errors import UnsupportedByKernelError
 from sb3_tinyrl.contract import training
 from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
+from sb3_tinyrl.fused_collection import PendingUpdates
 from sb3_tinyrl.off_policy import NativeOffPolicy
 from sb3_tinyrl.session import KernelSession
 
@@ -219,8 +220,8 @@ class TinySAC(NativeOffPolicy, SAC):
         :return: the model
         """
         self._check_kernel_arguments()  # ``load`` sets attributes past the constructor
-        if reset_num_timesteps:
-            self._pending = None  # of another run
+        is_over = reset_num_timesteps or self._pending is None  # pending are those of another run, or none
+        self._pending = None if is_over else PendingUpdates.read(self._pending)
         with self._session.learning():
             super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
         if self.verbose >= 1:

@@ -38,7 +38,7 @@ _PLAIN = frozenset(
     _episode_num use_sde sde_sample_freq _current_progress_remaining _stats_window_size _n_updates n_envs buffer_size
     batch_size learning_starts tau gamma train_freq gradient_steps optimize_memory_usage replay_buffer_kwargs n_steps
     use_sde_at_warmup target_entropy ent_coef target_update_interval
-    kernel n_threads backend _kernel_key _n_sampled_batches _n_sampled_actions
+    kernel n_threads backend overlap _kernel_key _n_sampled_batches _n_sampled_actions _pending
     """.split()  # noqa: SIM905
 )
 #: What a model makes anew.

@@ -287,6 +287,14 @@ def test_what_the_kernel_lacks_goes_through_torch() -> None:
     assert model.kernel_status().native
 
 
+@pytest.mark.parametrize("pending", ["x", [1, 2], [0, -1, 32], [0, 1.5, 32], {"n": 1}])
+def test_what_no_model_has_saved_as_pending_is_refused(pending: Any) -> None:
+    model = make()
+    model._pending = pending
+    with pytest.raises(ValueError, match="expected three whole numbers"):
+        model.learn(10, reset_num_timesteps=False)
+
+
 def test_a_batch_that_is_not_finite_changes_no_weight() -> None:
     class Spoil(BaseCallback):
         def _on_step(self) -> bool:

@@ -51,10 +51,11 @@ def parameters(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
     return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
 
 
-def test_the_constructor_takes_what_sb3s_takes_and_three_more() -> None:
+def test_the_constructor_takes_what_sb3s_takes_and_four_more() -> None:
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    own = [("kernel", keyword, "auto"), ("n_threads", keyword, None), ("backend", keyword, None)]
-    assert parameters(TinySAC.__init__) == parameters(SAC.__init__) + own
+    own = {"kernel": "auto", "n_threads": None, "backend": None, "overlap": False}
+    expected = [(name, keyword, default) for name, default in own.items()]
+    assert parameters(TinySAC.__init__) == parameters(SAC.__init__) + expected
 
 
 OVERRIDDEN = [name for name in vars(TinySAC) if inspect.isfunction(getattr(SAC, name, None)) and name != "__init__"]
