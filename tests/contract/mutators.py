@@ -27,6 +27,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples, TrainFreq
 from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.sac import policies
 from torch import nn
+from torch.distributions import Distribution
 
 WIDTH, BATCH_SIZE = 16, 16
 """Units of each hidden layer and samples of a batch, so that nearly all cases share one kernel."""
@@ -567,13 +568,20 @@ def spectral_norm_of_new_style(case: Case) -> None:
         nn.utils.parametrizations.spectral_norm(layer)
 
 
+def keep_checks_of_distributions(case: Case) -> None:
+    """``torch.compile`` turns them off for the whole process when it first runs something."""
+    case.undo.callback(Distribution.set_default_validate_args, Distribution._validate_args)
+
+
 @mutator
 def compiled_policy(case: Case) -> None:
+    keep_checks_of_distributions(case)
     case.model.policy = th.compile(case.model.policy, backend="eager")
 
 
 @mutator
 def compiled_network(case: Case) -> None:
+    keep_checks_of_distributions(case)
     actor = case.model.actor
     actor.latent_pi = th.compile(actor.latent_pi, backend="eager")
 
