@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -26,10 +26,7 @@ class StateAccess:
 
         :raises ResetNeeded: when no episode has begun
         """
-        try:
-            return self.environments.parameters(self.index)
-        except EpisodeEndedError as error:
-            raise gym.error.ResetNeeded(str(error)) from None
+        return self._read(self.environments.parameters)
 
     @property
     def state(self) -> Values:
@@ -37,8 +34,11 @@ class StateAccess:
 
         :raises ResetNeeded: when no episode has begun
         """
+        return self._read(self.environments.state)
+
+    def _read(self, read: Callable[[int], Values]) -> Values:
         try:
-            return self.environments.state(self.index)
+            return read(self.index)
         except EpisodeEndedError as error:
             raise gym.error.ResetNeeded(str(error)) from None
 
