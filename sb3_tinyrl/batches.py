@@ -43,6 +43,11 @@ class InPlaceReplay:
         self._buffer = buffer
         self.require_finite()
         arrays = data.buffer_arrays(buffer)
+        self._shapes = {
+            name.removeprefix("observations"): array.shape[2:]
+            for name, array in arrays.items()
+            if name.startswith("observations")
+        }
         # Of dictionaries: one structure for each entry of observations, and of those that follow them.
         self._ends = [f"[{key!r}]" for key in entries]
         self._entries = {
@@ -61,11 +66,6 @@ class InPlaceReplay:
         # What the view points at besides.
         self._discounts = np.empty(0, np.float32)
         self._statistics: list[npt.NDArray[np.float64]] = []
-        self._shapes = {
-            name.removeprefix("observations"): array.shape[2:]
-            for name, array in data.buffer_arrays(buffer).items()
-            if name.startswith("observations")
-        }
 
     def require_finite(self) -> None:
         """Look for what must not be trained with.

@@ -169,10 +169,7 @@ class NativeOffPolicy(FusedCollection):
     def _begin(self, first_step: int, n_steps: int, batch_size: int) -> None:
         """Begin gradient steps of a call of ``train``; take them all here where one call of a kernel does not serve."""
         bound = self._bound(batch_size)
-        if bound is None:
-            super().train(n_steps, batch_size)
-            return
-        if n_steps > bound.replay.n_steps:
+        if bound is None or n_steps > bound.replay.n_steps:
             self._take(bound, first_step, n_steps, batch_size)
             return
         hyper_parameters = self._kernel_hyper_parameters()
@@ -245,28 +242,28 @@ class NativeOffPolicy(FusedCollection):
         overlaps = self.overlap and self._is_after_rollout and self.num_timesteps < self._total_timesteps
         self._is_after_rollout = False
         self._finish()  # where the environment's own step trains
+        if self._pending is not None:  # of another train_freq, or of before the user's change to kernel="torch"
+            pending = self._take_over_pending()
+            self._take(self._bound(pending.batch_size), *pending)
         bound = self._bound(batch_size)
         if bound is not None:
             self._update_learning_rate(self._trained_optimizers())
             if not is_known_schedule(self.lr_schedule) or self._has_own("_update_learning_rate"):
                 self._session.distrust()  # the user's code has just run
                 bound = self._bound(batch_size)
-        # Pending are those of another train_freq, or of before the user's change to kernel="torch".
-        pending = None if self._pending is None else self._take_over_pending()
-        if bound is None:
-            if pending is not None:
-                super().train(pending.n_steps, pending.batch_size)
-            super().train(gradient_steps, batch_size)
-            return
-        if pending is not None:
-            self._take(bound, *pending)
-        if overlaps:
+        if bound is not None and overlaps:
             self._pending = PendingUpdates(0, gradient_steps, batch_size)
         else:
             self._take(bound, 0, gradient_steps, batch_size)
 
-    def _take(self, bound: Bound, first_step: int, n_steps: int, batch_size: int) -> None:
-        """Take gradient steps of a call of ``train`` and log their losses; through torch where a batch asks for it."""
+    def _take(self, bound: Bound | None, first_step: int, n_steps: int, batch_size: int) -> None:
+        """Take gradient steps of a call of ``train`` and log their losses.
+
+        :param bound: the kernel; torch takes them where there is none, and where a batch asks for it
+        """
+        if bound is None:
+            super().train(n_steps, batch_size)
+            return
         losses: list[npt.NDArray[np.float64]] = []
         end = first_step + n_steps
         try:
