@@ -11,6 +11,7 @@ import gymnasium
 
 from sb3_tinyrl.bench import comparison, rounds
 from sb3_tinyrl.bench.command import Plan, UsageError, add_parser, command_line, option_text, size, sizes
+from sb3_tinyrl.bench.isa import ISAS, IsaError, choose_isa
 from sb3_tinyrl.bench.machine import describe_machine
 from sb3_tinyrl.bench.peers import PEERS
 from sb3_tinyrl.bench.results import Results
@@ -47,6 +48,12 @@ def add_command(commands: Any) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=type_, default=default, help=text)
     parser.add_argument("--use-sde", action="store_true", help="explore with state-dependent noise (gSDE)")
     parser.add_argument(
+        "--isa",
+        choices=ISAS,
+        default=None,
+        help="instruction set of TinySAC's kernel and the FMA peak (default: the processor's widest)",
+    )
+    parser.add_argument(
         "--peers",
         default=None,
         metavar=",".join(_OTHERS),
@@ -58,8 +65,13 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     values = {name: getattr(arguments, name) for name in (*_OPTIONS, "use_sde", "threads", "rounds")}
     settings = Settings(**values)
     names = _peers(arguments.peers)
+    if arguments.isa:
+        try:
+            choose_isa(arguments.isa)
+        except IsaError as error:
+            raise UsageError(f"--isa {arguments.isa}: {error}") from error
     try:
-        results = Results.empty(settings, _command(settings, names), describe_machine())
+        results = Results.empty(settings, _command(settings, names, arguments.isa), describe_machine())
     except (gymnasium.error.Error, ImportError, ValueError) as error:
         raise UsageError(f"--env {settings.env}: {error}") from error
     n_done = count()
@@ -84,6 +96,7 @@ def _peers(chosen: str | None) -> list[str]:
     return [_OURS, *names]
 
 
-def _command(settings: Settings, names: list[str]) -> str:
+def _command(settings: Settings, names: list[str], isa: str | None) -> str:
     options = {name: getattr(settings, name) for name in (*_OPTIONS, "threads", "rounds")}
-    return command_line("bench", {**options, "peers": names[1:]}, ["--use-sde"] if settings.use_sde else [])
+    options |= {"peers": names[1:]} | ({"isa": isa} if isa else {})
+    return command_line("bench", options, ["--use-sde"] if settings.use_sde else [])

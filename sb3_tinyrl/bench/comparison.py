@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: What a row says, the measurement in it, and how that is written.
 _ROWS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("steps/s, end to end", "steps_per_second", number),
+    ("of what this machine allows", "fraction_of_limit", "{:.0%}".format),
     ("gradient steps/s", "updates_per_second", number),
     ("of the FMA peak", "fraction_of_peak", "{:.0%}".format),
     ("predict, µs", "predict_microseconds", number),
@@ -100,8 +101,8 @@ def _breakdown(results: Results, parts_of: dict[str, dict[str, float]]) -> list[
 def _cell(results: Results, name: str, measurement: str, show: Callable[[float], str]) -> str:
     text = optional(results.median(name, measurement), show)
     advantage = results.advantage(name, measurement)
-    # The fraction of the peak says the same as the line above it.
-    if advantage is None or name == next(iter(results.peers)) or measurement == "fraction_of_peak":
+    # A fraction says the same as the line above it.
+    if advantage is None or name == next(iter(results.peers)) or measurement.startswith("fraction_of_"):
         return text
     return f"{text} ({ratio(advantage)})"
 
@@ -112,5 +113,25 @@ def _footnote(results: Results) -> str:
     return (
         f"Medians over alternating rounds ({settings.rounds} of {settings.steps:,} steps); (2.0x) means that TinySAC "
         f"is twice as good. A gradient step takes {number(results.update_flops / 1e6)} MFLOP, the FMA peak is "
-        f"{median(results.peak_flops) / 1e9:,.0f} GFLOP/s. {where(results.machine, settings.threads)} {versions}."
+        f"{median(results.peak_flops) / 1e9:,.0f} GFLOP/s. {_limit(results)}{where(results.machine, settings.threads)} "
+        f"{_instructions(results)}{versions}."
     )
+
+
+def _limit(results: Results) -> str:
+    if not (limits := results.limits()):
+        return ""
+    microseconds = 1e6 * median(results.env_seconds)
+    return (
+        f"The machine allows {number(median(limits))} steps/s: gradient steps at the FMA peak, and "
+        f"{number(microseconds)} µs for a step of the environment without wrappers. "
+    )
+
+
+def _instructions(results: Results) -> str:
+    """What the processor has, and what was used of it."""
+    used = dict.fromkeys(peer.instruction_set for peer in results.peers.values() if peer.instruction_set)
+    available = results.machine.get("instruction_sets", [])
+    words = [", ".join(available)] if available else []
+    words += [f"TinySAC's kernel and the FMA peak use {', '.join(used)}"] if used else []
+    return f"Instruction sets: {'; '.join(words)}. " if words else ""

@@ -9,18 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from sb3_tinyrl.bench.fma_peak import FmaPeak
 from sb3_tinyrl.bench.peers import PEERS
 from sb3_tinyrl.bench.process import PeerError, PeerProcess
+from sb3_tinyrl.bench.raw_env import RAW_ENVIRONMENT
 from sb3_tinyrl.bench.results import PeerResults, Results
 
-_ONCE = ("set_up", "peak_memory")
+_LAST = ("instruction_set", "peak_memory")
+#: What the environment alone is called where it failed.
+_ENVIRONMENT = "the environment without wrappers"
 
 
 def n_measurements(names: list[str], n_rounds: int) -> int:
-    """Return how often :func:`run` is going to call ``progress``."""
-    return n_rounds + sum(len(_ONCE) + n_rounds * len(PEERS[name].measurements) for name in names)
+    """Return how often :func:`run` is going to call ``progress``, with its defaults."""
+    of_machine = 1 + 2 * n_rounds  # the environment is set up; then its step and the FMA peak
+    return of_machine + sum(1 + len(_LAST) + n_rounds * len(PEERS[name].measurements) for name in names)
 
 
 def run(
@@ -32,6 +37,7 @@ def run(
     peak: Callable[[], float] | None = None,
     measurements: Sequence[str] | None = None,
     kernels: Path | None = None,
+    with_limit: bool = True,
 ) -> None:
     """Measure.
 
@@ -42,6 +48,7 @@ def run(
     :param peak: returns the floating-point operations per second that the cores used can do; by default compiled here
     :param measurements: what to take in each round; by default all that a peer has
     :param kernels: where compiled kernels are kept; by default in a folder of each peer, so that compiling is cold
+    :param with_limit: whether to measure the environment alone, for the limit of steps per second
     :raises PeerError: when the first peer fails; others that fail are left out
     """
     with ExitStack() as stack:
@@ -63,16 +70,35 @@ def run(
                 del results.peers[name]
                 results.failures[name] = str(error)
 
+        def ask_env(process: PeerProcess, measurement: str, when: str = "") -> Any:
+            """Return nothing once it has failed: it may need a wrapper that the peers give it."""
+            progress(f"{when}environment alone: {measurement.replace('_', ' ')}")
+            if _ENVIRONMENT in results.failures:
+                return None
+            try:
+                return process.ask(measurement)
+            except PeerError as error:
+                results.failures[_ENVIRONMENT] = str(error)
+                results.env_seconds.clear()
+                return None
+
+        env = None
+        if with_limit:
+            env = stack.enter_context(PeerProcess(RAW_ENVIRONMENT, results.settings, folder / RAW_ENVIRONMENT, kernels))
+            ask_env(env, "set_up")
         for name in names:
             ask(name, "set_up")
         for i in range(results.settings.rounds):
             when = f"round {i + 1} of {results.settings.rounds}, "
             progress(f"{when}FMA peak")
             results.peak_flops.append(peak())
+            if env is not None and (step_seconds := ask_env(env, "step_seconds", when)) is not None:
+                results.env_seconds.append(step_seconds)
             # No peer always comes right after the same neighbour.
             first = i % len(names)
             for name in (*names[first:], *names[:first]):
                 for measurement in measurements or PEERS[name].measurements:
                     ask(name, measurement, when)
         for name in names:
-            ask(name, "peak_memory")
+            for measurement in _LAST:
+                ask(name, measurement)

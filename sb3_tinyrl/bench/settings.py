@@ -47,6 +47,11 @@ class Settings:
     updates_per_call: int = 16
     update_seconds: float = 1.0
 
+    @property
+    def updates_per_step(self) -> float:
+        """Gradient steps for each environment step."""
+        return self.gradient_steps / (self.train_freq * self.n_envs)
+
     def to_json(self) -> str:
         """Return a text for :meth:`from_json`."""
         return json.dumps(asdict(self))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sb3_tinyrl.__main__ import main
+from sb3_tinyrl._native.jit.compiler import instruction_set
 
 TINY = ["--net-arch", "8,8", "--batch-size", "8", "--threads", "1", "--rounds", "2", "--steps", "20"]
 
@@ -37,6 +38,10 @@ def test_json_has_every_round(output: Path):
     assert results["failures"] == {}
     assert len(results["peak_flops"]) == 2
     assert min(results["peak_flops"]) > 1e9
+    assert len(results["env_seconds"]) == 2
+    assert 0 < min(results["env_seconds"]) < 0.01
+    assert results["peers"]["tiny"]["instruction_set"] == instruction_set()
+    assert results["peers"]["sb3"]["instruction_set"] is None
 
     assert [*results["peers"]] == ["tiny", "sb3"]
     for name, peer in results["peers"].items():
@@ -55,7 +60,8 @@ def test_json_has_every_round(output: Path):
             assert sum(parts) == pytest.approx(total)
             assert min(parts) > 0
         assert results["median"][name]["steps_per_second"] > 0
-        assert 0 < results["median"][name]["fraction_of_peak"] < 1
+        for fraction in ("fraction_of_peak", "fraction_of_limit"):
+            assert 0 < results["median"][name][fraction] < 1
     assert 0 < results["peers"]["tiny"]["compile_seconds"]["warm"] < results["peers"]["tiny"]["compile_seconds"]["cold"]
     assert results["advantage"]["tiny"]["steps_per_second"] == 1
     assert results["advantage"]["sb3"]["steps_per_second"] > 1
@@ -93,6 +99,7 @@ def test_environment_of_the_user(tmp_path: Path):
             ["--peers", "sb3,sb4"],
             "there is no 'sb4'; choose from tiny-mkl,tiny-openblas,tiny-accelerate,sb3,sbx,rltools",
         ),
+        (["--isa", "mmx"], "invalid choice: 'mmx'"),
         (["--threads", "1000"], "ask for no more"),
         (["--rounds", "0"], "expected at least 1"),
         (["--net-arch", "64,"], "--net-arch"),

@@ -46,6 +46,27 @@ def test_peer_that_fails_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(announced) == rounds.n_measurements(["tiny", "sbx"], 1)
 
 
+def test_environment_that_needs_its_wrapper_leaves_the_limit_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "wrapped_env.py").write_text(
+        "import gymnasium\n"
+        "from gymnasium.envs.classic_control.pendulum import PendulumEnv\n"
+        "class Raw(PendulumEnv):\n"
+        "    def step(self, action):\n"
+        "        if not isinstance(action, list): raise TypeError('expected a list')\n"
+        "        return super().step(action)\n"
+        "class ToList(gymnasium.ActionWrapper):\n"
+        "    def action(self, action): return list(action)\n"
+        "gymnasium.register('Wrapped-v0', lambda: ToList(Raw()), max_episode_steps=10)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    settings = replace(SETTINGS, env="wrapped_env:Wrapped-v0")
+    results = Results(settings, command="", machine={}, update_flops=1)
+    rounds.run(results, ["sb3"], tmp_path, lambda _: None)
+    assert "TypeError: expected a list" in results.failures["the environment without wrappers"]
+    assert results.median("sb3", "steps_per_second") > 0
+    assert results.limits() == []
+
+
 @pytest.mark.parametrize("env", ["Pendulum-v1", "sb3_tinyrl:rl_tools/Pendulum-v0"])
 def test_no_peer_brings_torch_where_it_is_not_needed(env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # RLtools' wrapper refuses to work beside torch. A stand-in with its headers, since the real one compiles for half a

@@ -55,6 +55,10 @@ class Peer(ABC):
     def predict_microseconds(self) -> float:
         """How long the deterministic action for one observation takes."""
 
+    def instruction_set(self) -> str | None:
+        """The name of the instructions that its kernel was compiled for, where it has one."""
+        return None
+
     def peak_memory(self) -> int | None:
         """Most bytes in memory so far."""
         return peak_memory()

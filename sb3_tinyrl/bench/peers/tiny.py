@@ -50,6 +50,10 @@ class Tiny(StableBaselines3):
         super()._warm_up()
         settle_threads(self._tiny(), self.settings.batch_size)
 
+    def instruction_set(self) -> str | None:
+        """That of the kernel's status."""
+        return self._tiny().kernel_status().instruction_set
+
     def phases(self) -> dict[str, float]:
         """Where the microseconds of one gradient step go; they add up to ``total``."""
         from sb3_tinyrl.bench.native_kernel import timed_phases

@@ -90,6 +90,7 @@ def _measure(results: ScalingResults, folder: Path, progress: Callable[[int, str
                     peak=peak,
                     measurements=AXES[name].measurements,
                     kernels=folder / "kernels",  # many points have the same shapes
+                    with_limit=False,
                 )
             except PeerError as error:
                 results.failures[title] = str(error)
