@@ -10,10 +10,11 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
-from sb3_tinyrl.bench.peers import PEERS
+from sb3_tinyrl.bench.peers.revision import AGAINST, Revision
 from sb3_tinyrl.bench.raw_env import RAW_ENVIRONMENT, RawEnvironment
 from sb3_tinyrl.bench.settings import Settings
 
@@ -30,7 +31,18 @@ def main() -> None:
         cpus = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cpus[: settings.threads])
     with suppress(KeyboardInterrupt):  # from the terminal, to all processes of the benchmark at once
-        _serve((RawEnvironment if name == RAW_ENVIRONMENT else PEERS[name])(settings), results)
+        _serve(_measured(name)(settings), results)
+
+
+def _measured(name: str) -> Callable[[Settings], object]:
+    if name == RAW_ENVIRONMENT:
+        return RawEnvironment
+    if name == AGAINST:
+        return Revision
+    # The peers in it need this revision's TinySAC, which that of AGAINST is not.
+    from sb3_tinyrl.bench.peers.registry import PEERS
+
+    return PEERS[name]
 
 
 def _serve(measured: object, results: TextIO) -> None:

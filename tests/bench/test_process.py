@@ -9,7 +9,7 @@ import pytest
 
 from sb3_tinyrl._native.jit.cache import cache_directory
 from sb3_tinyrl.bench import rounds
-from sb3_tinyrl.bench.peers import PEERS
+from sb3_tinyrl.bench.peers.registry import PEERS
 from sb3_tinyrl.bench.process import PeerError, PeerProcess
 from sb3_tinyrl.bench.results import Results
 from sb3_tinyrl.bench.settings import Settings

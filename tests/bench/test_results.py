@@ -1,12 +1,14 @@
 """Medians, ratios and how they are shown, with numbers that can be checked by eye."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from sb3_tinyrl.bench.comparison import report
+from sb3_tinyrl.bench.peers.revision import AGAINST
 from sb3_tinyrl.bench.results import PeerResults, Results
 from sb3_tinyrl.bench.settings import Settings
 
@@ -111,6 +113,40 @@ def test_tables(results: Results, tmp_path: Path):
     assert "| update the critics | 1.33 |" in markdown
     assert "Abacus, 1 of 4 cores, cc 1.0. Instruction sets: " in markdown
     assert "Ours 1.2, Theirs 1.2. Command: `python -m sb3_tinyrl bench`." in markdown
+
+
+def test_another_revision_is_compared_by_rates_and_phases(results: Results, tmp_path: Path):
+    revision = results.peers[AGAINST] = PeerResults("TinySAC v1", "abc123")
+    for steps_per_second, cost in ((200, 3), (100, 2), (100, 9)):
+        revision.add("steps_per_second", steps_per_second)
+        revision.add("phases", {"update the critics": cost, "removed since": 5.0, "total": 1800.0})
+    report(results).write(tmp_path)
+    markdown = (tmp_path / "benchmark.md").read_text()
+    table = markdown[markdown.index("**working tree against TinySAC v1; ratios above 1 are better**") :]
+    assert "|  | working tree | abc123 | ratio |" in table
+    assert "| steps/s, end to end | 300 | 100 | 2.000 |" in table  # of 2, 1 and 3
+    assert "| gradient steps/s | 600 | - | - |" in table
+    assert "| update the critics, µs | 1.33 | 3.00 | 3.000 |" in table  # 3/1, 2/4 and 9/1.33
+    assert "| removed since, µs | - | 5.00 | - |" in table
+    assert "| total, µs | 900 | 1,800 | 2.000 |" in table
+
+
+def test_a_revision_whose_kernel_tells_no_phases(results: Results, tmp_path: Path):
+    revision = results.peers[AGAINST] = PeerResults("TinySAC v1", "abc123")
+    for _ in range(3):
+        revision.add("steps_per_second", 100)
+        revision.add("phases", {})
+    report(results).write(tmp_path)
+    markdown = (tmp_path / "benchmark.md").read_text()
+    assert "| update the critics, µs | 1.33 | - | - |" in markdown
+
+
+def test_quick_figures_are_called_rough(results: Results, tmp_path: Path):
+    report(results).write(tmp_path)
+    assert "rough" not in (tmp_path / "benchmark.md").read_text()
+    results.settings = replace(results.settings, quick=True)
+    report(results).write(tmp_path)
+    assert "A quick run gives rough figures" in (tmp_path / "benchmark.md").read_text()
 
 
 def test_missing_peers_are_named(results: Results):

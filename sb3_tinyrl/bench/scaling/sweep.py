@@ -51,7 +51,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     )
     return Plan(
         n_steps=sum(len(AXES[axis].values) for axis in axes),
-        measure=lambda folder, progress: _measure(results, folder, progress),
+        measure=lambda folder, progress, _: _measure(results, folder, progress),
         report=lambda: report(results),
     )
 
