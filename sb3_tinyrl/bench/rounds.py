@@ -62,7 +62,7 @@ def run(
     :param with_limit: whether to measure the environment alone, for the limit of steps per second
     :param against: what the peer :data:`~sb3_tinyrl.bench.peers.revision.AGAINST` is
     :param say: gets how long the rounds are going to take, before they begin
-    :raises PeerError: when the first peer fails; others that fail are left out
+    :raises PeerError: when the first peer or the other revision fails; others that fail are left out
     """
     with ExitStack() as stack:
         peak = peak or FmaPeak(folder, results.settings.threads)
@@ -89,7 +89,7 @@ def run(
             try:
                 return processes[name].ask(measurement)
             except PeerError as error:
-                if name == names[0]:
+                if name in (names[0], AGAINST):
                     raise PeerError(f"{labels[name]}: {error}") from error
                 del results.peers[name]
                 results.failures[name] = str(error)
