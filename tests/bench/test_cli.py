@@ -124,7 +124,7 @@ def test_bad_arguments_are_explained(
 
 @pytest.mark.slow
 def test_quick_says_how_long_and_leaves_compiling_out(tmp_path: Path):
-    # Long nets would make it slow; rounds and steps are those of --quick.
+    # Rounds and steps are those of --quick, not of TINY.
     process = bench(*TINY, "--quick", "--peers", "", "--output", "results", cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     assert "The 2 rounds will take about" in process.stdout
