@@ -64,8 +64,8 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="rough figures, within a minute on an idle machine: few short rounds (instead of --rounds and --steps) and nothing that "
-        "compiles each time; beside SB3 alone, unless --peers names others",
+        help="rough figures, within a minute on an idle machine: few short rounds (instead of --rounds and --steps) "
+        "and nothing that compiles each time; beside SB3 alone, unless --peers names others",
     )
     parser.add_argument(
         "--against",
