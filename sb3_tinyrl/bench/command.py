@@ -36,13 +36,13 @@ class Plan:
     """What a command is about to do.
 
     :param n_steps: in which it does it
-    :param measure: gets a folder for temporary files, and a function to call before each step with the number of those
-        done and with what comes
+    :param measure: gets a folder for temporary files, a function to call before each step with the number of those
+        done and with what comes, and one that prints a line
     :param report: returns what came out
     """
 
     n_steps: int
-    measure: Callable[[Path, Callable[[int, str], None]], None]
+    measure: Callable[[Path, Callable[[int, str], None], Callable[[str], None]], None]
     report: Callable[[], Report]
 
 
@@ -82,7 +82,9 @@ def _run(arguments: argparse.Namespace, make_plan: Callable[[argparse.Namespace]
         with _progress_bar(console) as progress, tempfile.TemporaryDirectory(prefix="sb3_tinyrl_bench") as folder:
             task = progress.add_task("FMA peak: compile", total=plan.n_steps)
             plan.measure(
-                Path(folder), lambda n_done, coming: progress.update(task, completed=n_done, description=coming)
+                Path(folder),
+                lambda n_done, coming: progress.update(task, completed=n_done, description=coming),
+                lambda line: progress.console.print(line, highlight=False),
             )
         report = plan.report()
     except (UsageError, PeerError, KernelError, OSError) as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import TYPE_CHECKING
 
+from sb3_tinyrl.bench.peers.revision import AGAINST
 from sb3_tinyrl.bench.report import Report, where
 from sb3_tinyrl.bench.results import Results, median_parts
 from sb3_tinyrl.bench.text import number, optional, ratio
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 #: What a row says, the measurement in it, and how that is written.
 _ROWS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("steps/s, end to end", "steps_per_second", number),
+    ("of what this machine allows", "fraction_of_limit", "{:.0%}".format),
     ("gradient steps/s", "updates_per_second", number),
     ("of the FMA peak", "fraction_of_peak", "{:.0%}".format),
     ("predict, µs", "predict_microseconds", number),
@@ -84,7 +86,35 @@ def _tables(results: Results) -> list[tuple[str | None, list[list[str]]]]:
         "microseconds per environment step": _breakdown(results, budgets),
         "microseconds per gradient step": _breakdown(results, phases),
     }
+    tables |= _regressions(results)
     return [(title, rows) for title, rows in tables.items() if len(rows) > 1]
+
+
+def _regressions(results: Results) -> dict[str, list[list[str]]]:
+    """Return a table of the other revision and this one, where one takes part."""
+    if AGAINST not in results.peers:
+        return {}
+    ours, theirs = next(iter(results.peers.values())), results.peers[AGAINST]
+    name = next(iter(results.peers))
+    rows = [["", "working tree", theirs.version, "ratio"]]
+    for label, measurement in (("steps/s, end to end", "steps_per_second"), ("gradient steps/s", "updates_per_second")):
+        of_both = (results.values(name, measurement), results.values(AGAINST, measurement))
+        rows.append([label, *_compared(*of_both, is_cost=False)])
+    phases = dict.fromkeys(part for peer in (ours, theirs) for breakdown in peer.phases for part in breakdown)
+    for part in sorted(phases, key="total".__eq__):  # at the end
+        our_costs, their_costs = ([breakdown.get(part) for breakdown in peer.phases] for peer in (ours, theirs))
+        rows.append([f"{part}, µs", *_compared(our_costs, their_costs, is_cost=True)])
+    return {f"working tree against {theirs.label}; ratios above 1 are better": rows}
+
+
+def _compared(ours: Sequence[float | None], theirs: Sequence[float | None], is_cost: bool) -> list[str]:
+    """Return both medians, and that of the ratios of each round, above 1 where ours is better."""
+    rounds = zip(ours, theirs, strict=True) if ours and theirs else ()
+    pairs = [(a, b) for a, b in rounds if a is not None and b is not None]
+    ratios = [b / a if is_cost else a / b for a, b in pairs]
+    columns = ([value for value in values if value is not None] for values in (ours, theirs))
+    medians = [optional(median(values) if values else None, number) for values in columns]
+    return [*medians, optional(median(ratios) if ratios else None, "{:.3f}".format)]
 
 
 def _breakdown(results: Results, parts_of: dict[str, dict[str, float]]) -> list[list[str]]:
@@ -100,8 +130,8 @@ def _breakdown(results: Results, parts_of: dict[str, dict[str, float]]) -> list[
 def _cell(results: Results, name: str, measurement: str, show: Callable[[float], str]) -> str:
     text = optional(results.median(name, measurement), show)
     advantage = results.advantage(name, measurement)
-    # The fraction of the peak says the same as the line above it.
-    if advantage is None or name == next(iter(results.peers)) or measurement == "fraction_of_peak":
+    # A fraction says the same as the line above it.
+    if advantage is None or name == next(iter(results.peers)) or measurement.startswith("fraction_of_"):
         return text
     return f"{text} ({ratio(advantage)})"
 
@@ -109,8 +139,29 @@ def _cell(results: Results, name: str, measurement: str, show: Callable[[float],
 def _footnote(results: Results) -> str:
     settings = results.settings
     versions = ", ".join(f"{peer.label} {peer.version}" for peer in results.peers.values())
+    rough = "A quick run gives rough figures: leave out --quick before you conclude. " if settings.quick else ""
     return (
-        f"Medians over alternating rounds ({settings.rounds} of {settings.steps:,} steps); (2.0x) means that TinySAC "
-        f"is twice as good. A gradient step takes {number(results.update_flops / 1e6)} MFLOP, the FMA peak is "
-        f"{median(results.peak_flops) / 1e9:,.0f} GFLOP/s. {where(results.machine, settings.threads)} {versions}."
+        f"{rough}Medians over alternating rounds ({settings.rounds} of {settings.steps:,} steps); (2.0x) means that "
+        f"TinySAC is twice as good. A gradient step takes {number(results.update_flops / 1e6)} MFLOP, the FMA peak is "
+        f"{median(results.peak_flops) / 1e9:,.0f} GFLOP/s. {_limit(results)}{where(results.machine, settings.threads)} "
+        f"{_instructions(results)}{versions}."
     )
+
+
+def _limit(results: Results) -> str:
+    if not (limits := results.limits()):
+        return ""
+    microseconds = 1e6 * median(results.env_seconds)
+    return (
+        f"The machine allows {number(median(limits))} steps/s: gradient steps at the FMA peak, and "
+        f"{number(microseconds)} µs for a step of the environment without wrappers. "
+    )
+
+
+def _instructions(results: Results) -> str:
+    """What the processor has, and what was used of it."""
+    used = dict.fromkeys(peer.instruction_set for peer in results.peers.values() if peer.instruction_set)
+    available = results.machine.get("instruction_sets", [])
+    words = [", ".join(available)] if available else []
+    words += [f"TinySAC's kernel and the FMA peak use {', '.join(used)}"] if used else []
+    return f"Instruction sets: {'; '.join(words)}. " if words else ""

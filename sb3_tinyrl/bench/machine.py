@@ -6,9 +6,19 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from sb3_tinyrl._native.jit.compiler import find_compiler
+from sb3_tinyrl._native.jit.compiler import cpu_features, find_compiler
 
 _PACKAGES = ("sb3-tinyrl", "rltools", "stable-baselines3", "torch", "numpy", "gymnasium", "sbx-rl", "jax")
+#: What Linux calls vector instructions, the widest first.
+_INSTRUCTION_SETS = {
+    "avx512f": "AVX-512",
+    "avx2": "AVX2",
+    "avx": "AVX",
+    "sse2": "SSE2",
+    "sve": "SVE",
+    "asimd": "NEON",
+    "neon": "NEON",
+}
 
 
 def describe_machine() -> dict[str, object]:
@@ -16,6 +26,7 @@ def describe_machine() -> dict[str, object]:
     return {
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
+        "instruction_sets": instruction_sets(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "compiler": find_compiler().version.splitlines()[0],
@@ -33,6 +44,12 @@ def cpu_model() -> str:
     except OSError:
         pass  # not Linux
     return platform.processor() or platform.machine()
+
+
+def instruction_sets() -> list[str]:
+    """Return the names of the processor's vector instructions, the widest first; none where the system is not Linux."""
+    flags = set(cpu_features().split())
+    return [name for flag, name in _INSTRUCTION_SETS.items() if flag in flags]
 
 
 def _version(package: str) -> str | None:

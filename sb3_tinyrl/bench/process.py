@@ -12,6 +12,7 @@ from typing import Any
 from sb3_tinyrl.bench.settings import Settings
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_OTHER_REVISION = Path(__file__).with_name("other_revision.py")
 _SECONDS_TO_END = 10
 _N_LOG_LINES = 15
 
@@ -27,14 +28,24 @@ class PeerProcess:
     :param settings: what is measured
     :param folder: for its log and temporary files; made here
     :param kernels: where compiled kernels are kept; by default in ``folder``, so that compiling is cold
+    :param checkout: of the TinySAC that it uses; by default this one
     """
 
-    def __init__(self, peer: str, settings: Settings, folder: Path, kernels: Path | None = None) -> None:
+    def __init__(
+        self,
+        peer: str,
+        settings: Settings,
+        folder: Path,
+        kernels: Path | None = None,
+        checkout: Path | None = None,
+    ) -> None:
         folder.mkdir()
         self._log_path = folder / "log.txt"
+        worker = ["-m", "sb3_tinyrl.bench.worker"] if checkout is None else [str(_OTHER_REVISION)]
+        paths = [path for path in (str(checkout or ""), os.environ.get("PYTHONPATH")) if path]
         with open(self._log_path, "w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "sb3_tinyrl.bench.worker", peer, settings.to_json()],
+                [sys.executable, *worker, peer, settings.to_json()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -42,6 +53,7 @@ class PeerProcess:
                 env={
                     **os.environ,
                     **dict.fromkeys(_THREAD_VARIABLES, str(settings.threads)),
+                    "PYTHONPATH": os.pathsep.join(paths),
                     "JAX_PLATFORMS": "cpu",
                     "SB3_TINYRL_CACHE_DIR": str(kernels or folder / "kernels"),
                     "TMPDIR": str(folder),

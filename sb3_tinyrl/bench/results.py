@@ -22,6 +22,7 @@ class PeerResults:
     :param phases: the same for a gradient step
     :param compile_seconds: ``cold`` and ``warm``, as far as they apply
     :param peak_memory: bytes
+    :param instruction_set: that its kernel was compiled for, where it has one
     """
 
     label: str
@@ -31,6 +32,7 @@ class PeerResults:
     phases: list[dict[str, float]] = field(default_factory=list)
     compile_seconds: dict[str, float] = field(default_factory=dict)
     peak_memory: int | None = None
+    instruction_set: str | None = None
 
     def add(self, measurement: str, value: Any) -> None:
         """Take in what the peer's method of that name returned."""
@@ -38,6 +40,8 @@ class PeerResults:
             self.compile_seconds = value
         elif measurement == "peak_memory":
             self.peak_memory = value
+        elif measurement == "instruction_set":
+            self.instruction_set = value
         elif measurement == "budget":
             self.budgets.append(value)
             # Of a native environment these are not known apart.
@@ -63,6 +67,8 @@ class Results:
     :param machine: on what they ran
     :param update_flops: floating-point operations in the matrix products of one gradient step
     :param peak_flops: floating-point operations per second that the cores used can do, in each round
+    :param env_seconds: that a step of the environment takes without wrappers, in each round; empty where that was not
+        measured
     :param peers: by name; the first is the one the others are compared with
     :param failures: why a peer is missing, by name
     """
@@ -72,6 +78,7 @@ class Results:
     machine: dict[str, Any]
     update_flops: int
     peak_flops: list[float] = field(default_factory=list)
+    env_seconds: list[float] = field(default_factory=list)
     peers: dict[str, PeerResults] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -86,6 +93,19 @@ class Results:
         n_flops = update_flops(observation_dim, action_dim, layers, layers, settings.batch_size)
         return cls(settings, command, machine or {}, n_flops)
 
+    def limits(self) -> list[float]:
+        """The most environment steps per second that this machine allows, in each round; none where not measured.
+
+        That is with matrix products at the FMA peak, the step of the environment itself, and nothing else.
+        """
+        if not self.env_seconds:
+            return []
+        n_flops = self.update_flops * self.settings.updates_per_step
+        return [
+            1 / (n_flops / peak + env_seconds)
+            for peak, env_seconds in zip(self.peak_flops, self.env_seconds, strict=True)
+        ]
+
     def values(self, peer: str, measurement: str) -> list[float]:
         """One value for each round, or one in all; none where it was not measured."""
         results = self.peers[peer]
@@ -93,6 +113,10 @@ class Results:
             rates = results.rounds.get("updates_per_second")
             pairs = zip(rates, self.peak_flops, strict=True) if rates else ()
             return [rate * self.update_flops / peak for rate, peak in pairs]
+        if measurement == "fraction_of_limit":
+            steps = results.rounds.get("steps_per_second")
+            limits = self.limits()
+            return [rate / limit for rate, limit in zip(steps, limits, strict=True)] if steps and limits else []
         if measurement == "peak_memory":
             return [] if results.peak_memory is None else [results.peak_memory]
         if measurement in ("cold", "warm"):

@@ -28,6 +28,8 @@ class Settings:
     :param warm_up_steps: environment steps with training before anything is measured
     :param updates_per_call: gradient steps in each call of ``train`` where that is measured alone
     :param update_seconds: how long such calls are repeated in a turn
+    :param predict_seconds: how long predictions are
+    :param quick: whether the figures need only be rough, and compiling is not measured
     """
 
     env: str = "Pendulum-v1"
@@ -46,6 +48,18 @@ class Settings:
     warm_up_steps: int = 100
     updates_per_call: int = 16
     update_seconds: float = 1.0
+    predict_seconds: float = 0.2
+    quick: bool = False
+
+    @property
+    def budget_steps(self) -> int:
+        """Environment steps in a turn in which it is measured where their time goes."""
+        return max(100, self.steps // 5)
+
+    @property
+    def updates_per_step(self) -> float:
+        """Gradient steps for each environment step."""
+        return self.gradient_steps / (self.train_freq * self.n_envs)
 
     def to_json(self) -> str:
         """Return a text for :meth:`from_json`."""

@@ -1,6 +1,7 @@
 """The process in which one peer lives: a measurement's name on each line of its input, a result on each of its output.
 
-Run as ``python -m sb3_tinyrl.bench.worker <peer> <settings as JSON>``.
+Run as ``python -m sb3_tinyrl.bench.worker <peer> <settings as JSON>``; the environment alone, without a SAC,
+lives in one like it, under the name ``environment``.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
-from sb3_tinyrl.bench.peers import PEERS
-from sb3_tinyrl.bench.peers.base import Peer
+from sb3_tinyrl.bench.peers.revision import AGAINST, Revision
+from sb3_tinyrl.bench.raw_env import RAW_ENVIRONMENT, RawEnvironment
 from sb3_tinyrl.bench.settings import Settings
 
 
@@ -29,13 +31,24 @@ def main() -> None:
         cpus = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cpus[: settings.threads])
     with suppress(KeyboardInterrupt):  # from the terminal, to all processes of the benchmark at once
-        _serve(PEERS[name](settings), results)
+        _serve(_measured(name)(settings), results)
 
 
-def _serve(peer: Peer, results: TextIO) -> None:
+def _measured(name: str) -> Callable[[Settings], object]:
+    if name == RAW_ENVIRONMENT:
+        return RawEnvironment
+    if name == AGAINST:
+        return Revision
+    # The peers in it need this revision's TinySAC, which that of AGAINST is not.
+    from sb3_tinyrl.bench.peers.registry import PEERS
+
+    return PEERS[name]
+
+
+def _serve(measured: object, results: TextIO) -> None:
     for line in sys.stdin:
         try:
-            result = {"value": getattr(peer, line.strip())()}
+            result = {"value": getattr(measured, line.strip())()}
         except Exception as error:
             traceback.print_exc()
             result = {"error": f"{type(error).__name__}: {error}"}

@@ -1,14 +1,19 @@
 """``python -m sb3_tinyrl bench`` from its arguments to its files."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from sb3_tinyrl.__main__ import main
+from sb3_tinyrl._native.jit.compiler import instruction_set
 
+ROOT = Path(__file__).parents[2]
 TINY = ["--net-arch", "8,8", "--batch-size", "8", "--threads", "1", "--rounds", "2", "--steps", "20"]
 
 
@@ -37,6 +42,10 @@ def test_json_has_every_round(output: Path):
     assert results["failures"] == {}
     assert len(results["peak_flops"]) == 2
     assert min(results["peak_flops"]) > 1e9
+    assert len(results["env_seconds"]) == 2
+    assert 0 < min(results["env_seconds"]) < 0.01
+    assert results["peers"]["tiny"]["instruction_set"] == instruction_set()
+    assert results["peers"]["sb3"]["instruction_set"] is None
 
     assert [*results["peers"]] == ["tiny", "sb3"]
     for name, peer in results["peers"].items():
@@ -55,7 +64,8 @@ def test_json_has_every_round(output: Path):
             assert sum(parts) == pytest.approx(total)
             assert min(parts) > 0
         assert results["median"][name]["steps_per_second"] > 0
-        assert 0 < results["median"][name]["fraction_of_peak"] < 1
+        for fraction in ("fraction_of_peak", "fraction_of_limit"):
+            assert 0 < results["median"][name][fraction] < 1
     assert 0 < results["peers"]["tiny"]["compile_seconds"]["warm"] < results["peers"]["tiny"]["compile_seconds"]["cold"]
     assert results["advantage"]["tiny"]["steps_per_second"] == 1
     assert results["advantage"]["sb3"]["steps_per_second"] > 1
@@ -93,6 +103,8 @@ def test_environment_of_the_user(tmp_path: Path):
             ["--peers", "sb3,sb4"],
             "there is no 'sb4'; choose from tiny-mkl,tiny-openblas,tiny-accelerate,sb3,sbx,rltools",
         ),
+        (["--against", "no-such-revision"], "error: --against no-such-revision: "),
+        (["--isa", "mmx"], "invalid choice: 'mmx'"),
         (["--threads", "1000"], "ask for no more"),
         (["--rounds", "0"], "expected at least 1"),
         (["--net-arch", "64,"], "--net-arch"),
@@ -108,6 +120,64 @@ def test_bad_arguments_are_explained(
         status = error.code
     assert status in (1, 2)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_quick_says_how_long_and_leaves_compiling_out(tmp_path: Path):
+    # Rounds and steps are those of --quick, not of TINY.
+    process = bench(*TINY, "--quick", "--peers", "", "--output", "results", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert "The 2 rounds will take about" in process.stdout
+    results = json.loads((tmp_path / "results" / "benchmark.json").read_text())
+    assert results["settings"]["steps"] == 100
+    assert [*results["peers"]["tiny"]["compile_seconds"]] == ["warm"]
+    assert results["command"].endswith(" --quick")
+
+
+def worktrees() -> str:
+    return subprocess.run(["git", "worktree", "list"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+
+needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
+
+
+@needs_git
+@pytest.mark.slow
+def test_against_a_revision(tmp_path: Path):
+    process = bench(*TINY, "--against", "HEAD", "--output", "results", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert "working tree against TinySAC HEAD" in process.stdout
+    results = json.loads((tmp_path / "results" / "benchmark.json").read_text())
+    assert results["failures"] == {}
+    assert [*results["peers"]] == ["tiny", "against"]
+    ours, theirs = results["peers"].values()
+    assert len(theirs["rounds"]["updates_per_second"]) == 2
+    assert theirs["instruction_set"] == ours["instruction_set"]
+    assert "sb3_tinyrl_bench" not in worktrees()
+
+
+@needs_git
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="interrupts are sent in another way")
+def test_interrupt_removes_the_worktree(tmp_path: Path):
+    command = [sys.executable, "-m", "sb3_tinyrl", "bench", *TINY, "--against", "HEAD"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    # A session of its own, as the terminal's interrupt goes to all its processes.
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not [*tmp_path.glob("*/against/log.txt")]:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert str(tmp_path) in worktrees()
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; nothing was written" in errors
+    assert str(tmp_path) not in worktrees()
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.slow

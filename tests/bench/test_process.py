@@ -9,7 +9,8 @@ import pytest
 
 from sb3_tinyrl._native.jit.cache import cache_directory
 from sb3_tinyrl.bench import rounds
-from sb3_tinyrl.bench.peers import PEERS
+from sb3_tinyrl.bench.peers.registry import PEERS
+from sb3_tinyrl.bench.peers.revision import AGAINST
 from sb3_tinyrl.bench.process import PeerError, PeerProcess
 from sb3_tinyrl.bench.results import Results
 from sb3_tinyrl.bench.settings import Settings
@@ -44,6 +45,69 @@ def test_peer_that_fails_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "broken" in results.failures["sbx"]
     assert results.median("tiny", "steps_per_second") > 0
     assert len(announced) == rounds.n_measurements(["tiny", "sbx"], 1)
+
+
+def test_environment_that_needs_its_wrapper_leaves_the_limit_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "wrapped_env.py").write_text(
+        "import gymnasium\n"
+        "from gymnasium.envs.classic_control.pendulum import PendulumEnv\n"
+        "class Raw(PendulumEnv):\n"
+        "    def step(self, action):\n"
+        "        if not isinstance(action, list): raise TypeError('expected a list')\n"
+        "        return super().step(action)\n"
+        "class ToList(gymnasium.ActionWrapper):\n"
+        "    def action(self, action): return list(action)\n"
+        "gymnasium.register('Wrapped-v0', lambda: ToList(Raw()), max_episode_steps=10)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    settings = replace(SETTINGS, env="wrapped_env:Wrapped-v0")
+    results = Results(settings, command="", machine={}, update_flops=1)
+    rounds.run(results, ["sb3"], tmp_path, lambda _: None)
+    assert "TypeError: expected a list" in results.failures["the environment without wrappers"]
+    assert results.median("sb3", "steps_per_second") > 0
+    assert results.limits() == []
+
+
+def revision(folder: Path, arguments: str) -> Path:
+    """Write the package of a revision whose TinySAC is SB3's, and takes these arguments."""
+    package = folder / "checkout" / "sb3_tinyrl"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "from stable_baselines3 import SAC\n"
+        "class TinySAC(SAC):\n"
+        f"    def __init__(self, *positional, {arguments}, **others):\n"
+        "        super().__init__(*positional, **others)\n"
+    )
+    return package.parent
+
+
+def test_revision_whose_kernel_can_not_be_found(tmp_path: Path):
+    checkout = revision(tmp_path, "kernel, n_threads, backend")
+    with PeerProcess(AGAINST, SETTINGS, tmp_path / "peer", checkout=checkout) as process:
+        assert process.ask("set_up") == {}
+        assert process.ask("phases") == {}
+        assert process.ask("instruction_set") is None
+        assert process.ask("updates_per_second") > 0
+        assert process.ask("seconds_per_step") > 0
+        *parts, total = process.ask("budget").values()
+        assert sum(parts) == pytest.approx(total)
+
+
+def test_revision_that_is_too_old(tmp_path: Path):
+    checkout = revision(tmp_path, "kernel, n_threads")
+    with (
+        PeerProcess(AGAINST, SETTINGS, tmp_path / "peer", checkout=checkout) as process,
+        pytest.raises(PeerError, match=r"this revision is too old: expected .* found TypeError: .*'backend'"),
+    ):
+        process.ask("set_up")
+
+
+def test_another_package_than_the_revisions_is_refused(tmp_path: Path):
+    with (
+        PeerProcess(AGAINST, SETTINGS, tmp_path / "peer", checkout=tmp_path / "empty") as process,
+        pytest.raises(PeerError, match=r"ImportError: found the package in .*, expected it in .*empty"),
+    ):
+        process.ask("set_up")
 
 
 @pytest.mark.parametrize("env", ["Pendulum-v1", "sb3_tinyrl:rl_tools/Pendulum-v0"])

@@ -3,9 +3,15 @@
 import json
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
+import pytest
+
+from sb3_tinyrl.bench.comparison import report
+from sb3_tinyrl.bench.results import PeerResults, Results
 from sb3_tinyrl.bench.scaling.axes import AXES
+from sb3_tinyrl.bench.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 FIGURES = ROOT / "docs" / "_static"
@@ -19,6 +25,19 @@ def test_readme_has_the_table_of_the_documented_run():
     assert published[1].strip() == (FIGURES / "benchmark.md").read_text().strip(), (
         "copy docs/_static/benchmark.md between the two comments"
     )
+
+
+@pytest.mark.parametrize("path", sorted(FIGURES.rglob("benchmark.json")), ids=lambda path: path.parent.name)
+def test_results_of_earlier_versions_still_make_their_tables(path: Path, tmp_path: Path):
+    published = json.loads(path.read_text())
+    values = {field.name: published[field.name] for field in fields(Results) if field.name in published}
+    values["settings"] = Settings.from_json(json.dumps(published["settings"]))
+    values["peers"] = {name: PeerResults(**peer) for name, peer in published["peers"].items()}
+    report(Results(**values)).write(tmp_path)
+    made = (tmp_path / "benchmark.md").read_text().splitlines()
+    rows = [line for line in path.with_suffix(".md").read_text().splitlines() if line.startswith("|")]
+    assert len(rows) > 10
+    assert set(rows) <= set(made)
 
 
 def test_scaling_is_of_the_documented_command():

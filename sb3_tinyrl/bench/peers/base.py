@@ -12,7 +12,8 @@ from sb3_tinyrl.bench.settings import Settings
 
 SEED = 0
 LEARNING_STARTS = 100
-_SECONDS_OF_PREDICTIONS = 0.2
+#: Environment steps that tell how long the rounds are going to take.
+STEPS_OF_ESTIMATE = 20
 _PREDICTIONS_PER_CALL = 10
 
 
@@ -52,22 +53,33 @@ class Peer(ABC):
         """Environment steps per second of training, from end to end."""
 
     @abstractmethod
+    def seconds_per_step(self) -> float:
+        """Seconds of an environment step with training, judged by few of them."""
+
+    @abstractmethod
     def predict_microseconds(self) -> float:
         """How long the deterministic action for one observation takes."""
+
+    def instruction_set(self) -> str | None:
+        """The name of the instructions that its kernel was compiled for, where it has one."""
+        return None
 
     def peak_memory(self) -> int | None:
         """Most bytes in memory so far."""
         return peak_memory()
 
 
-def microseconds_of(predict: Callable[[], object]) -> float:
-    """Return how long a prediction takes."""
+def microseconds_of(predict: Callable[[], object], at_least: float) -> float:
+    """Return how long a prediction takes.
+
+    :param at_least: for how many seconds to repeat it
+    """
 
     def several() -> None:
         for _ in range(_PREDICTIONS_PER_CALL):
             predict()
 
-    return 1e6 / (calls_per_second(several, _SECONDS_OF_PREDICTIONS) * _PREDICTIONS_PER_CALL)
+    return 1e6 / (calls_per_second(several, at_least) * _PREDICTIONS_PER_CALL)
 
 
 def installed_version(distribution: str) -> str | None:

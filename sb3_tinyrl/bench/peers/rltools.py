@@ -7,7 +7,14 @@ from typing import Any
 
 from sb3_tinyrl.bench import rltools_blas
 from sb3_tinyrl.bench.measure import seconds
-from sb3_tinyrl.bench.peers.base import LEARNING_STARTS, SEED, Peer, installed_version, microseconds_of
+from sb3_tinyrl.bench.peers.base import (
+    LEARNING_STARTS,
+    SEED,
+    STEPS_OF_ESTIMATE,
+    Peer,
+    installed_version,
+    microseconds_of,
+)
 
 
 class RLtools(Peer):
@@ -46,6 +53,7 @@ class RLtools(Peer):
                 enable_evaluation=False,
                 STEP_LIMIT=n_warm_up_steps
                 + self.settings.warm_up_steps
+                + STEPS_OF_ESTIMATE
                 + self.settings.rounds * self.settings.steps
                 + 1,
                 N_WARMUP_STEPS=n_warm_up_steps,
@@ -108,9 +116,13 @@ class RLtools(Peer):
         """Environment steps per second of the compiled loop."""
         return self.settings.steps / seconds(lambda: self._take_steps(self.settings.steps))
 
+    def seconds_per_step(self) -> float:
+        """Of the compiled loop, judged by a few steps."""
+        return seconds(lambda: self._take_steps(STEPS_OF_ESTIMATE)) / STEPS_OF_ESTIMATE
+
     def predict_microseconds(self) -> float:
         """How long the trained policy takes for one observation."""
         import numpy as np
 
         observation = self._make_env().observation_space.sample().astype(np.float32)
-        return microseconds_of(lambda: self._state.action(observation))
+        return microseconds_of(lambda: self._state.action(observation), self.settings.predict_seconds)

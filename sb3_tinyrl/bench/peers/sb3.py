@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from sb3_tinyrl.bench.measure import Stopwatches, calls_per_second, seconds
-from sb3_tinyrl.bench.peers.base import LEARNING_STARTS, SEED, Peer, microseconds_of
+from sb3_tinyrl.bench.peers.base import LEARNING_STARTS, SEED, STEPS_OF_ESTIMATE, Peer, microseconds_of
 from sb3_tinyrl.bench.replay import fill
 
 if TYPE_CHECKING:
@@ -84,6 +84,11 @@ class StableBaselines3(Peer):
         n_steps, elapsed = self._learn(self.settings.steps)
         return n_steps / elapsed
 
+    def seconds_per_step(self) -> float:
+        """Of ``model.learn``, judged by a few steps."""
+        n_steps, elapsed = self._learn(STEPS_OF_ESTIMATE)
+        return elapsed / n_steps
+
     def updates_per_second(self) -> float:
         """Gradient steps per second of ``model.train`` alone."""
         settings = self.settings
@@ -95,7 +100,9 @@ class StableBaselines3(Peer):
     def predict_microseconds(self) -> float:
         """How long ``model.predict`` takes for one observation."""
         observation = self.model.observation_space.sample()
-        return microseconds_of(lambda: self.model.predict(observation, deterministic=True))
+        return microseconds_of(
+            lambda: self.model.predict(observation, deterministic=True), self.settings.predict_seconds
+        )
 
     def budget(self) -> dict[str, float]:
         """Where the microseconds of one environment step go; they add up to ``total``."""
@@ -103,7 +110,7 @@ class StableBaselines3(Peer):
         with ExitStack() as stack:
             for watched in self._watched():
                 stack.enter_context(watches.watching(*watched))
-            n_steps, total = self._learn(max(100, self.settings.steps // 5))
+            n_steps, total = self._learn(self.settings.budget_steps)
         spent = watches.seconds
         parts = {name: spent[name] for name in ("environment", "acting", "storing")}
         parts |= self._gradient_steps(spent)

@@ -42,6 +42,8 @@ class Tiny(StableBaselines3):
         self._make_model()
         compiling = compile_seconds(self._tiny(), self.settings.batch_size, self.backend)
         self._warm_up()
+        if self.settings.quick:
+            del compiling["cold"]  # The cache may have had it.
         return compiling
 
     def _warm_up(self) -> None:
@@ -49,6 +51,10 @@ class Tiny(StableBaselines3):
 
         super()._warm_up()
         settle_threads(self._tiny(), self.settings.batch_size)
+
+    def instruction_set(self) -> str | None:
+        """That of the kernel's status."""
+        return self._tiny().kernel_status().instruction_set
 
     def phases(self) -> dict[str, float]:
         """Where the microseconds of one gradient step go; they add up to ``total``."""

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from sb3_tinyrl.bench.peers import PEERS
+from sb3_tinyrl.bench.peers.registry import PEERS
 from sb3_tinyrl.bench.report import Report, where
 from sb3_tinyrl.bench.scaling.axes import AXES
 from sb3_tinyrl.bench.scaling.results import (

@@ -44,7 +44,7 @@ class Point:
         microseconds = 1e6 * self.results.update_flops / median(self.results.peak_flops)
         if not self.is_end_to_end:
             return microseconds
-        return microseconds * settings.gradient_steps / (settings.train_freq * settings.n_envs)
+        return microseconds * settings.updates_per_step
 
     def advantage(self) -> float:
         """How many times as high Stable-Baselines3's :meth:`cost` is: the median of the rounds' ratios."""

@@ -51,7 +51,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     )
     return Plan(
         n_steps=sum(len(AXES[axis].values) for axis in axes),
-        measure=lambda folder, progress: _measure(results, folder, progress),
+        measure=lambda folder, progress, _: _measure(results, folder, progress),
         report=lambda: report(results),
     )
 
@@ -90,6 +90,7 @@ def _measure(results: ScalingResults, folder: Path, progress: Callable[[int, str
                     peak=peak,
                     measurements=AXES[name].measurements,
                     kernels=folder / "kernels",  # many points have the same shapes
+                    with_limit=False,
                 )
             except PeerError as error:
                 results.failures[title] = str(error)

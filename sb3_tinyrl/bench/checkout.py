@@ -1,0 +1,89 @@
+"""Another revision of TinySAC, for a while in a folder of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sb3_tinyrl
+
+_PACKAGE = Path(sb3_tinyrl.__file__).resolve().parent
+
+
+class RevisionError(Exception):
+    """There is no such revision."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A commit of the repository that this package lies in.
+
+    :param name: as the user calls it
+    :param commit: its hash, short
+    :param repository: the folder of the checkout
+    """
+
+    name: str
+    commit: str
+    repository: Path
+
+    @property
+    def label(self) -> str:
+        """What it is called in tables."""
+        return f"TinySAC {self.name}"
+
+    @contextmanager
+    def checked_out(self, folder: Path) -> Iterator[Path]:
+        """Provide its files for as long as the context lasts, however that ends.
+
+        :param folder: where; it must not exist
+        :raises RevisionError: when git can't
+        """
+        try:
+            _git(self.repository, "worktree", "add", "--detach", "--quiet", str(folder), self.commit)
+            yield folder.resolve()
+        finally:
+            # Also after an interrupt in the middle of adding it, when git may know it already, or not yet.
+            subprocess.run(
+                ["git", "-C", self.repository, "worktree", "remove", "--force", "--force", str(folder)],
+                capture_output=True,
+            )
+
+
+def find_revision(name: str) -> Revision:
+    """Return a revision of this package's repository.
+
+    :param name: anything that git takes for a commit
+    :raises RevisionError: without git, when the package is not in a checkout, or when there is no such revision
+    """
+    root = _PACKAGE.parent
+    try:
+        repository = Path(_git(root, "rev-parse", "--show-toplevel"))
+    except RevisionError as error:
+        raise RevisionError(
+            f"TinySAC is in {root}, which is no git checkout ({error}); expected one, installed with pip install -e"
+        ) from error
+    if repository.resolve() != root:
+        raise RevisionError(f"TinySAC is in {root}, which is no git checkout of its own, but part of {repository}")
+    try:
+        commit = _git(root, "rev-parse", "--verify", "--short", "--end-of-options", f"{name}^{{commit}}")
+    except RevisionError as error:
+        raise RevisionError(f"there is no revision {name!r} in {root}: {error}") from error
+    try:
+        _git(root, "cat-file", "-e", f"{commit}:{_PACKAGE.name}/__init__.py")
+    except RevisionError as error:
+        raise RevisionError(f"revision {name!r} is too old: it has no package {_PACKAGE.name}") from error
+    return Revision(name, commit, root)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        answer = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, errors="replace")
+    except OSError as error:
+        raise RevisionError(f"git can't be run: {error.strerror}; install it") from error
+    if answer.returncode != 0:
+        raise RevisionError((answer.stderr.strip().splitlines() or ["git said nothing"])[-1])
+    return answer.stdout.strip()

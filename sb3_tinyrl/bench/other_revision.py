@@ -1,0 +1,39 @@
+"""The worker for TinySAC of another revision: that package, with the ``bench`` of this one in the place of its own.
+
+A script, since ``-m`` would import the other revision's. Run as ``python other_revision.py <peer> <settings as JSON>``
+with the other revision's checkout as the first folder of ``$PYTHONPATH``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    here = Path(__file__).resolve().parent
+    # The folder of a script comes first, with modules whose names others have, too. What -m puts there, the current
+    # folder, may hold this revision's package, and the user's environments.
+    sys.path[:] = [*(path for path in sys.path if Path(path).resolve() != here), os.getcwd()]
+    import sb3_tinyrl
+
+    checkout, package = Path(os.environ["PYTHONPATH"].split(os.pathsep)[0]), Path(sb3_tinyrl.__file__).parent
+    if package.parent != checkout:
+        raise ImportError(f"found the package in {package}, expected it in {checkout}")
+    spec = spec_from_file_location("sb3_tinyrl.bench", here / "__init__.py", submodule_search_locations=[str(here)])
+    assert spec is not None
+    assert spec.loader is not None
+    bench = module_from_spec(spec)
+    sys.modules[bench.__name__] = sb3_tinyrl.bench = bench
+    spec.loader.exec_module(bench)
+
+    from sb3_tinyrl.bench import worker
+
+    worker.main()
+
+
+if __name__ == "__main__":
+    main()
