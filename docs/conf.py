@@ -76,6 +76,8 @@ WITHOUT_A_PAGE = (
 )
 nitpick_ignore_regex = [(r"py:\w+", rf"({OTHER_PACKAGES})\..+|{NAMES_FROM_THESE}|{WITHOUT_A_PAGE}")]
 
+linkcheck_retries = 3
+
 html_theme = "furo"
 html_title = f"sb3_tinyrl {release}"
 html_static_path = ["_css"]

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import gymnasium as gym
 import matplotlib
 import numpy as np
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.monitor import Monitor
 
-from sb3_tinyrl import TinySAC, register_environment
+from sb3_tinyrl import NativeVecEnv, TinySAC, register_environment
 
 matplotlib.use("Agg")  # draws into files, so no display is needed
 import matplotlib.pyplot as plt
@@ -21,7 +19,7 @@ EVALUATIONS = 20
 
 
 def draw(evaluations: Path, title: str, picture: Path) -> None:
-    """Draw what ``EvalCallback`` has written: the mean return of each evaluation, and from its least to its greatest."""
+    """Draw what ``EvalCallback`` has written: mean, least and greatest return of each evaluation."""
     results = np.load(evaluations)
     steps, returns = results["timesteps"], results["results"]
     figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
@@ -42,11 +40,10 @@ def main() -> None:
     arguments = parser.parse_args()
 
     register_environment("my/Environment-v0", arguments.folder)
-    env = Monitor(gym.make("my/Environment-v0"))
-    env.reset(seed=1)
+    env = NativeVecEnv("my/Environment-v0", seed=1)
     model = TinySAC(
         "MlpPolicy",
-        gym.make("my/Environment-v0"),
+        "my/Environment-v0",
         learning_rate=1e-3,
         policy_kwargs={"net_arch": [64, 64]},
         seed=0,
