@@ -1,9 +1,13 @@
 import importlib.metadata
 import json
 import pkgutil
+import re
 import sys
 from pathlib import Path
 from types import FunctionType
+from typing import Any, get_origin
+
+from sphinx.application import Sphinx
 
 from sb3_tinyrl.bench.settings import Settings
 from sb3_tinyrl.bench.text import ratio
@@ -53,12 +57,14 @@ CLASSES = (
     "sb3_tinyrl.tinyrl.State",
     "sb3_tinyrl.tinyrl.Checkpoint",
 )
-autosummary_context = {"public_members": {name: public_members(pkgutil.resolve_name(name)) for name in CLASSES}}
+autosummary_context = {
+    "public_members": {name: public_members(pkgutil.resolve_name(name)) for name in CLASSES},
+    "derived": [name for name in CLASSES if pkgutil.resolve_name(name).__bases__ != (object,)],
+}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
-autodoc_type_aliases = {"npt.ArrayLike": "ArrayLike", "npt.NDArray": "NDArray"}
-add_module_names = False
+autodoc_type_aliases = {"npt.ArrayLike": "ArrayLike", "npt.NDArray": "NDArray"}  # not spelled out
 python_maximum_signature_line_length = 72  # a longer signature gets a line for each parameter
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
@@ -82,3 +88,19 @@ html_theme = "furo"
 html_title = f"sb3_tinyrl {release}"
 html_static_path = ["_css"]
 html_css_files = ["custom.css"]
+
+
+def leave_out_type_arguments(app: Sphinx, name: str, cls: type, options: Any, bases: list[Any]) -> None:
+    """Show generic bases by their names alone."""
+    bases[:] = [get_origin(base) or base for base in bases]
+
+
+def name_arrays(app: Sphinx, what: str, name: str, value: Any, options: Any, *signature: str | None) -> Any:
+    """Write arrays as the code does where autodoc has spelled them out."""
+    spelled_out = r"~?numpy\.ndarray\[tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[~?numpy\.(\w+)\]\]"
+    return [part and re.sub(spelled_out, r"npt.NDArray[np.\1]", part) for part in signature]
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-signature", name_arrays)
+    app.connect("autodoc-process-bases", leave_out_type_arguments)

@@ -31,6 +31,7 @@ CODE = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 @pytest.fixture(scope="module")
 def conf() -> dict[str, Any]:
     """The settings of Sphinx, by their names."""
+    pytest.importorskip("sphinx")
     return runpy.run_path(str(DOCS / "conf.py"))
 
 
