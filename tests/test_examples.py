@@ -5,8 +5,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from models import TIMEOUT
 from stable_baselines3 import SAC
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -46,6 +48,43 @@ def test_quickstart_needs_no_complete_episode(tmp_path: Path):
     assert (tmp_path / "learning_curve.png").exists()
 
 
+def notebook_cells(name: str) -> list[Any]:
+    nbformat = pytest.importorskip("nbformat")
+    notebook = nbformat.read(EXAMPLES / name, as_version=4)
+    nbformat.validate(notebook)
+    return notebook.cells
+
+
+def test_the_notebook_is_kept_without_results():
+    """Those of a machine that is not the reader's, and large in every change."""
+    for cell in notebook_cells("quickstart.ipynb"):
+        if cell.cell_type == "code":
+            assert cell.execution_count is None
+            assert cell.outputs == []
+
+
+@pytest.mark.slow
+def test_the_notebook_trains_both_and_draws(tmp_path: Path):
+    """With few steps, in the cell with the tag ``parameters``."""
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    notebook = nbformat.v4.new_notebook(cells=notebook_cells("quickstart.ipynb"))
+    [parameters] = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
+    parameters.source, n_replaced = re.subn(r"(?m)^TIMESTEPS = .*$", "TIMESTEPS = 450", parameters.source)
+    assert n_replaced == 1
+    nbclient.NotebookClient(
+        notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    text = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
+    assert "trains in a kernel" in text
+    assert number("TinySAC", text) > 0
+    assert number(r"SAC \(SB3\)", text) > 0
+    assert number("mean return", text) < 0
+    assert len([output for output in outputs if "image/png" in output.get("data", {})]) == 1
+    assert SAC.load(tmp_path / "runs" / "notebook" / "pendulum.zip").num_timesteps == 450
+
+
 @pytest.mark.slow
 def test_a_resumed_run_is_the_run_that_was_never_stopped(tmp_path: Path):
     output = run("resume.py", "--timesteps", 200, "--output", tmp_path)
@@ -73,6 +112,8 @@ def test_custom_environment_is_trained_on(tmp_path: Path):
     assert number("mean return", output) < 0
     assert str(tmp_path / "my run" / "model.zip") in output
     assert SAC.load(tmp_path / "my run" / "model.zip").num_timesteps == 300
+    assert str(tmp_path / "my run" / "learning_curve.png") in output
+    assert (tmp_path / "my run" / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow

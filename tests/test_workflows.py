@@ -43,3 +43,11 @@ def test_the_oldest_and_the_newest_versions_are_there() -> None:
     script = (ROOT / ".ci" / "versions").read_text()
     assert pythons.keys() == set(re.findall(r"^    (\w+)\)", script, re.MULTILINE))
     assert (pythons["oldest"], pythons["newest"]) == ("3.10", "3.13")
+
+
+def test_links_to_other_hosts_are_checked_every_week_and_for_releases() -> None:
+    """No push waits for other hosts. YAML takes the key `on` for a truth."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "links.yml").read_text())
+    assert workflow[True].keys() == {"schedule", "release", "workflow_dispatch"}
+    assert workflow["jobs"]["links"]["steps"][-1]["run"] == "bash .ci/check_links"
+    assert "-b linkcheck docs" in (ROOT / ".ci" / "check_links").read_text()

@@ -24,7 +24,7 @@ class _Model(Protocol):
 
 
 class Checkpoint:
-    """A policy from a checkpoint; :func:`load_checkpoint` makes it.
+    """A policy from a checkpoint; :func:`sb3_tinyrl.tinyrl.load_checkpoint` makes it.
 
     :param model: evaluates it
     """
@@ -41,10 +41,10 @@ class Checkpoint:
         """Evaluate the policy; nothing is drawn.
 
         :param observation: shape ``(observation_dim,)``, as the environment gives it
-        :return: for a checkpoint of SAC's actor, such as :meth:`State.export_policy` writes, mean and standard
+        :return: for a checkpoint of SAC's actor, such as :meth:`.State.export_policy` writes, mean and standard
             deviation of the action's normal distribution, concatenated, shape ``(2 * action_dim,)``; ``tanh`` of the
             mean is the deterministic action in [-1, 1]. For any other, the output of the model: that of
-            :meth:`TinySAC.export_policy` is the deterministic action in [-1, 1], shape ``(action_dim,)``.
+            :meth:`.TinySAC.export_policy` is the deterministic action in [-1, 1], shape ``(action_dim,)``.
         :raises ValueError: when the shape does not fit
         """
         values = np.asarray(observation)
@@ -105,7 +105,7 @@ def load_checkpoint_from_path(
     verbose: bool = False,
     trust: bool = False,
 ) -> Checkpoint:
-    """Read the checkpoint in a file; see :func:`load_checkpoint`.
+    """Read the checkpoint in a file; see :func:`sb3_tinyrl.tinyrl.load_checkpoint`.
 
     :param checkpoint_path: the C++ header
     :raises OSError: when it can't be read

@@ -42,7 +42,7 @@ class SAC:
     :param force_blas: whether a BLAS library has to, as with ``backend="blas"``
     :param disable_tensorboard: ``True`` or ``False``, without effect: no TensorBoard files are written, and RLtools'
         package has no TensorBoard to disable
-    :param hyper_parameters: TinyRL's upper-case ones, see :class:`~.hyperparameters.HyperParameters`
+    :param hyper_parameters: TinyRL's upper-case ones, as the guide lists them
     :raises TypeError: for an unknown hyperparameter, or an ``env_factory`` that makes no environment
     :raises ValueError: for a hyperparameter that can't be honoured, or sizes that are not the environment's
     :raises KernelError: when a C++ environment can't be compiled, or there is no BLAS library that ``force_blas`` could
@@ -108,7 +108,7 @@ def _require_whole(name: str, value: object, least: int, otherwise: str = "") ->
 
 
 class State:
-    """A training under way; :meth:`SAC.State` makes it."""
+    """A training under way; :meth:`sb3_tinyrl.tinyrl.SAC.State` makes it."""
 
     def __init__(
         self,
@@ -189,7 +189,7 @@ class State:
     def export_policy(self) -> str:
         """Write the policy as it is now as a C++ header in RLtools' checkpoint format.
 
-        :return: the text of the header, for a file or :func:`load_checkpoint`
+        :return: the text of the header, for a file or :func:`sb3_tinyrl.tinyrl.load_checkpoint`
         """
         self._catch_up()
         return stochastic_policy(self._model)
