@@ -19,7 +19,8 @@ namespace rl_tools::devices {
             static constexpr bool IS_WIDE =
                 LARGEST_LAYER * sizeof(T) >= tuning::WIDE_PANEL_WEIGHT_BYTES && BATCH_LINES > 1;
             static constexpr std::size_t LANES =
-                (IS_WIDE ? tuning::wide_panel_lines(BATCH_LINES) : 1) * panel::LINE_LANES<T>;
+                (IS_WIDE ? tuning::wide_panel_lines(BATCH_LINES) : tuning::panel_lines(BATCH_LINES)) *
+                panel::LINE_LANES<T>;
             static constexpr bool HAS_TRANSPOSES = true;
         };
     };

@@ -11,12 +11,14 @@ namespace rl_tools::devices::tuning {
     // VECTOR_BYTES    of a register
     // REGISTERS       vectors that the architecture has names for
     // MAX_TILE_ROWS   rows of a register tile at most, where fewer fill the registers
+    // TILE_LINES      lines of a register tile, where there are as many: more multiply-adds for each number loaded
     // ACCUMULATORS    independent sums that hide the latency of multiply-adds: latency times multiply-adds per cycle
     // SHUFFLE_BYTES   of the vectors that transposes shuffle
     struct SSE {
         static constexpr std::size_t VECTOR_BYTES = 16;
         static constexpr std::size_t REGISTERS = 16;
         static constexpr std::size_t MAX_TILE_ROWS = 24;
+        static constexpr std::size_t TILE_LINES = 1;
         static constexpr std::size_t ACCUMULATORS = 8;
         static constexpr std::size_t SHUFFLE_BYTES = 16;
     };
@@ -26,6 +28,7 @@ namespace rl_tools::devices::tuning {
         static constexpr std::size_t VECTOR_BYTES = 32;
         static constexpr std::size_t REGISTERS = 16;
         static constexpr std::size_t MAX_TILE_ROWS = 24;
+        static constexpr std::size_t TILE_LINES = 1;
         static constexpr std::size_t ACCUMULATORS = 8;
         static constexpr std::size_t SHUFFLE_BYTES = 32;
     };
@@ -34,6 +37,7 @@ namespace rl_tools::devices::tuning {
         static constexpr std::size_t VECTOR_BYTES = 64;
         static constexpr std::size_t REGISTERS = 32;
         static constexpr std::size_t MAX_TILE_ROWS = 24;  // with more, g++ 12 spills
+        static constexpr std::size_t TILE_LINES = 2;
         static constexpr std::size_t ACCUMULATORS = 8;
         static constexpr std::size_t SHUFFLE_BYTES = 32;  // g++ 12 splits some shuffles of 64
     };
@@ -42,6 +46,7 @@ namespace rl_tools::devices::tuning {
         static constexpr std::size_t VECTOR_BYTES = 16;
         static constexpr std::size_t REGISTERS = 32;
         static constexpr std::size_t MAX_TILE_ROWS = 24;
+        static constexpr std::size_t TILE_LINES = 1;
         static constexpr std::size_t ACCUMULATORS = 8;
         static constexpr std::size_t SHUFFLE_BYTES = 16;
     };
@@ -69,6 +74,13 @@ namespace rl_tools::devices::tuning {
     // Lines of samples in such a panel, for a batch of so many lines: threads want some panels to share.
     constexpr std::size_t wide_panel_lines(std::size_t batch_lines) {
         return batch_lines < 12 ? 2 : batch_lines < 16 ? 3 : 4;
+    }
+
+    // Lines of samples in any other panel: those of a register tile, unless the padding of the last panel costs as much
+    // as such tiles gain.
+    constexpr std::size_t panel_lines(std::size_t batch_lines) {
+        constexpr std::size_t LINES = InstructionSet::TILE_LINES;
+        return batch_lines % LINES == 0 || batch_lines >= 16 ? LINES : 1;
     }
 
     // Samples in a panel for a BLAS at most: large enough for a product to repay its call and the packing of its

@@ -256,7 +256,9 @@ int main() {
     test_shape<257, 257>();
     // Rows that would share the sets of the first-level cache, in a wide panel: tiles of W are copied.
     test_forward<2048 / sizeof(T), 17, 2 * LINE>(device, "forward with copies");
+    test_forward<2048 / sizeof(T), 17, 4 * LINE>(device, "forward with copies");
     test_backward_input<17, 100, 2 * LINE>();
+    test_backward_input<17, 100, 4 * LINE>();
     test_batches<1, 16, 100, 256>();
     test_gradient_widths<1, 15, 16, 17, 64, 100, 257>();
     return reference::result();

@@ -55,20 +55,26 @@ namespace rl_tools::panel {
         return (dim + size - 1) / size;
     }
 
-    // Rows of the highest register tile: MR x VECTORS accumulators, the VECTORS of one row of B and one broadcast of A
-    // fill the registers. For AVX2: 6 x 2 + 2 + 1 = 15 of 16.
-    template <typename T>
+    // Lines of a register tile for a panel of so many.
+    constexpr std::size_t tile_lines(std::size_t panel_lines) {
+        return panel_lines % tuning::InstructionSet::TILE_LINES == 0 ? tuning::InstructionSet::TILE_LINES : 1;
+    }
+
+    // Rows of the highest register tile: MR x LINES x VECTORS accumulators, the vectors of one row of B and one
+    // broadcast of A fill the registers. For AVX2: 6 x 1 x 2 + 2 + 1 = 15 of 16; for AVX-512: 14 x 2 x 1 + 2 + 1 = 31
+    // of 32.
+    template <typename T, std::size_t LINES>
     constexpr std::size_t max_mr() {
         using SET = tuning::InstructionSet;
-        constexpr std::size_t ROWS = (SET::REGISTERS - VECTORS<T> - 1) / VECTORS<T>;
+        constexpr std::size_t COLUMNS = LINES * VECTORS<T>, ROWS = (SET::REGISTERS - COLUMNS - 1) / COLUMNS;
         return ROWS < SET::MAX_TILE_ROWS ? ROWS : SET::MAX_TILE_ROWS;
     }
 
     // `ROWS` rows split into tiles of MR and MR + 1 rows: 256 rows are 4 x 24 + 7 x 23 rather than 10 x 24 + 16,
     // because low tiles cannot hide the latency of their sums.
-    template <typename T, std::size_t ROWS>
+    template <typename T, std::size_t ROWS, std::size_t LINES>
     struct Tiling {
-        static constexpr std::size_t N_TILES = n_blocks(ROWS, max_mr<T>());
+        static constexpr std::size_t N_TILES = n_blocks(ROWS, max_mr<T, LINES>());
         static constexpr std::size_t MR = ROWS / N_TILES;
         static constexpr std::size_t MR_PLUS_1_TILES = ROWS % N_TILES;
     };

@@ -4,6 +4,8 @@
 //
 // Gradients are prefixed with `d_`: d_y is that of the loss with respect to y.
 
+#include <type_traits>
+
 #include <rl_tools/containers/panel/operations_cpu_simd.h>
 #include <rl_tools/containers/panel/transpose.h>
 #include <rl_tools/devices/cpu_simd.h>
@@ -125,16 +127,26 @@ namespace rl_tools::nn::layers::panel_dense {
     template <std::size_t IN, std::size_t ROWS, std::size_t D_Y_DIM, std::size_t N_PANELS, std::size_t PANEL_LANES,
               typename T>
     RL_TOOLS_NOINLINE void weight_gradient(const T* d_y, const T* x_columns, T* d_weights) {
-        constexpr std::size_t BLOCK = panel::LINE_LANES<T>;
-        for (std::size_t block = 0; block < panel::n_blocks(IN, BLOCK); block++) {
-            T* columns = d_weights + block * BLOCK;
-            const std::size_t n_columns = IN - block * BLOCK < BLOCK ? IN - block * BLOCK : BLOCK;
-            panel::multiply<T, ROWS, PANEL_LANES, PANEL_LANES>(
-                d_y, x_columns + block * N_PANELS * PANEL_LANES * BLOCK, N_PANELS, D_Y_DIM * PANEL_LANES,
-                [](std::size_t) { return constant_line(T{0}); },
-                [columns, n_columns](std::size_t row, const Line<T>& line) {
-                    panel::store_line(columns + row * IN, line, n_columns);
+        constexpr std::size_t BLOCK = panel::LINE_LANES<T>, BLOCK_STRIDE = N_PANELS * PANEL_LANES * BLOCK;
+        constexpr std::size_t N_BLOCKS = panel::n_blocks(IN, BLOCK), LINES = tuning::InstructionSet::TILE_LINES;
+        const auto multiply_blocks = [=](std::size_t block, auto lines) RL_TOOLS_INLINE_LAMBDA {
+            panel::multiply<T, ROWS, PANEL_LANES, PANEL_LANES, lines, BLOCK_STRIDE>(
+                d_y, x_columns + block * BLOCK_STRIDE, N_PANELS, D_Y_DIM * PANEL_LANES,
+                [](std::size_t, std::size_t) { return constant_line(T{0}); },
+                [=](std::size_t row, std::size_t line, const Line<T>& sum) {
+                    const std::size_t column = (block + line) * BLOCK;
+                    panel::store_line(d_weights + row * IN + column, sum, IN - column < BLOCK ? IN - column : BLOCK);
                 });
+        };
+        if constexpr (N_BLOCKS >= LINES) {
+            for (std::size_t block = 0; block + LINES <= N_BLOCKS; block += LINES) {
+                multiply_blocks(block, std::integral_constant<std::size_t, LINES>{});
+            }
+        }
+        if constexpr (N_BLOCKS % LINES != 0) {
+            for (std::size_t block = N_BLOCKS / LINES * LINES; block < N_BLOCKS; block++) {
+                multiply_blocks(block, std::integral_constant<std::size_t, 1>{});
+            }
         }
     }
 
