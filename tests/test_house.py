@@ -18,7 +18,17 @@ LAYERS = (
     ("_native",),  # errors
     ("_native.jit",),
     ("_native.abi",),
-    ("sb3_names", "storage", "observations", "callback_schedule", "status", "files", "activations", "environments"),
+    (
+        "sb3_names",
+        "storage",
+        "observations",
+        "callback_schedule",
+        "status",
+        "files",
+        "activations",
+        "environments",
+        "reserved_names",
+    ),
     ("networks", "export", "saving"),
     ("contract",),
     ("capabilities",),
