@@ -23,7 +23,7 @@ def main() -> int:
     for command in (bench, scaling, env_speed, cache, new_env, checking, doctor, export, zoo):
         command.add_command(commands)
     # So that `module:id` finds a module in the current folder, as with `python -m`; last, so that it hides no other.
-    sys.path.append(os.getcwd())
+    sys.path.append("")
     arguments, others = parser.parse_known_args()
     if "passes_on" in arguments:
         arguments.passed_on = others  # to a program that knows them

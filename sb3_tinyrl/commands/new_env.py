@@ -82,7 +82,7 @@ def _run(program: str, arguments: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for path in files:
-        print(f"wrote {path}")
-    place, script = shlex.quote(str(folder)), shlex.quote(str(folder / "train.py"))
+        print(f"wrote {path.as_posix()}")
+    place, script = (shlex.quote(path.as_posix()) for path in (folder, folder / "train.py"))
     print(f"\nIt runs as it is:\n  {program} check-env {place}\n  python {script}")
     return 0
