@@ -81,12 +81,17 @@ def run(*command: object) -> str:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="the commands lie elsewhere")
-def test_the_wheel_is_all_that_its_commands_need(installed):
+def test_the_wheel_is_all_that_its_commands_need(installed, monkeypatch):
     program = "from sb3_tinyrl._native.jit.headers import find_headers; print(find_headers().overlay)"
     assert run(sys.executable, "-c", program) == f"{installed / 'rl_tools'}\n", "this tests what was installed"
     command = installed / "bin" / "sb3-tinyrl"
     run(command, "new-env", "crane")
     run(command, "check-env", "crane", "--steps", 100)
+    with monkeypatch.context() as patch:
+        patch.chdir("crane")
+        assert "2 in NativeVecEnv" in run(
+            command, "env-speed", "--env", "train:my/Crane-v0", "--num-envs", 2, "--seconds", 0.01
+        )
 
     pytest.importorskip("rl_zoo3")
     assert "TinySAC trains in a kernel" in run(command, "train", "--env", "Pendulum-v1", "-n", 2000)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sb3_tinyrl.__main__ import main
+from sb3_tinyrl._native.abi.env_batch import Environments
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -110,3 +111,13 @@ def test_names_that_do_not_compile_are_refused(name: str, reason: str, command: 
     assert f"error: argument NAME: {name!r} can't be the name of a C++ namespace: {reason}" in error
     assert "such as double_crane" in error
     assert contents(Path()) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["my", "environment", "Environment", "episode", "math", "devices", "step", "rl", "device"]
+)
+def test_names_of_other_things_in_the_sources_compile(name: str, command: Command) -> None:
+    assert command(name)[0] == 0
+    environments = Environments(name)
+    assert (environments.observation_dim, environments.action_dim) == (2, 1)
