@@ -22,9 +22,10 @@ def main() -> int:
     commands = parser.add_subparsers(metavar="command", required=True)
     for command in (bench, scaling, env_speed, cache, new_env, checking, doctor, export, zoo):
         command.add_command(commands)
-    # So that `module:id` finds a module in the current folder, as with `python -m`; last, so that it hides no other.
-    sys.path.append("")
     arguments, others = parser.parse_known_args()
+    if "env" in arguments or "passes_on" in arguments:
+        # `module:id` may name a module in the current folder, as with `python -m`; last, so that it hides no other.
+        sys.path.append("")
     if "passes_on" in arguments:
         arguments.passed_on = others  # to a program that knows them
     elif others:
