@@ -1,10 +1,11 @@
-"""Files that exist as a whole or not at all."""
+"""Files and folders that exist as a whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,10 +28,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder; expected the name of a file to write")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise NotADirectoryError(f"can't write {target}: {error.filename} is no folder") from error
+    _make_parents(target)
     try:
         earlier = target.stat()
     except FileNotFoundError:
@@ -44,12 +42,53 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         yield from _replacement(target, earlier)
     except OSError as error:
-        raise OSError(error.errno, f"can't write {target}: {error.strerror or error}") from error
+        raise _naming(target, error) from error
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make a folder that gets its name only when the block has ended; it must not exist before.
+
+    :param path: folders above it that are missing are created
+    :return: where it is meanwhile, for the block to write to
+    :raises OSError: naming the path, when it exists or can't be written; then, and when the block raises anything
+        else, nothing is left of it
+    """
+    target = Path(path).absolute()
+    if os.path.lexists(target):
+        raise FileExistsError(f"{target} exists already; choose another folder, or remove it first")
+    _make_parents(target)
+    partial = _partial(target)
+    try:
+        partial.mkdir()
+        yield partial
+        partial.rename(target)  # which fails where another process has made one with something in it
+    except OSError as error:
+        raise _naming(target, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _make_parents(target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(f"can't write {target}: {error.filename} is no folder") from error
+    except OSError as error:
+        raise _naming(target, error) from error
+
+
+def _naming(target: Path, error: OSError) -> OSError:
+    return OSError(error.errno, f"can't write {target}: {error.strerror or error}")
+
+
+def _partial(target: Path) -> Path:
+    # A name that can't be guessed: nothing planted there is opened or followed.
+    return target.with_name(f".{secrets.token_hex(8)}.partial")
 
 
 def _replacement(target: Path, earlier: os.stat_result | None) -> Iterator[BinaryIO]:
-    # A name that can't be guessed, and a file that did not exist: nothing planted there is opened or followed.
-    partial = target.with_name(f".{secrets.token_hex(8)}.partial")
+    partial = _partial(target)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(partial, flags, 0o666)
     try:

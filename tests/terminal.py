@@ -49,20 +49,23 @@ def run(command: Sequence[object], **environment: str | None) -> tuple[int, str]
 
 def screen(written: str) -> list[str]:
     """The lines that stay on a screen wide enough for them, without colours."""
-    lines = []
-    for line in written.replace("\r\n", "\n").split("\n"):
-        shown: list[str] = []
-        column = 0
-        for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|.", line):
-            if part == "\r":
-                column = 0
-            elif part == "\x1b[2K":
-                shown = []
-            elif part == "\x1b[K":
-                del shown[column:]
-            elif len(part) == 1:
-                shown[len(shown) :] = " " * (column - len(shown))
-                shown[column : column + 1] = part
-                column += 1
-        lines.append("".join(shown).rstrip())
-    return lines
+    lines: list[list[str]] = [[]]
+    row = column = 0
+    for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|.", written.replace("\r\n", "\n"), re.DOTALL):
+        shown = lines[row]
+        if part == "\n":
+            row, column = row + 1, 0
+            lines += [[] for _ in range(row + 1 - len(lines))]
+        elif part == "\r":
+            column = 0
+        elif part == "\x1b[1A":
+            row -= 1
+        elif part == "\x1b[2K":
+            shown.clear()
+        elif part == "\x1b[K":
+            del shown[column:]
+        elif len(part) == 1:
+            shown[len(shown) :] = " " * (column - len(shown))
+            shown[column : column + 1] = part
+            column += 1
+    return ["".join(line).rstrip() for line in lines]

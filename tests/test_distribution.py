@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from models import TIMEOUT
+from stable_baselines3.common.save_util import load_from_zip_file
 
 yaml = pytest.importorskip("yaml")
 tomllib = pytest.importorskip("tomllib")  # Python 3.11
@@ -27,23 +29,74 @@ def tracked_files() -> list[str]:
     return [name for name in git.stdout.split("\0") if (ROOT / name).is_file()]
 
 
-def test_the_source_distribution_is_the_repository(tmp_path):
-    """In a copy, so that nothing that lies about in the checkout helps or harms."""
-    files = tracked_files()
-    for name in files:
+@pytest.fixture
+def copy(tmp_path):
+    """The repository without what only lies about in this checkout, so that nothing of that helps or harms."""
+    for name in tracked_files():
         (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "copy" / name).write_bytes((ROOT / name).read_bytes())
+    return tmp_path / "copy"
+
+
+def build(kind: str, copy: Path) -> Path:
+    """Make the source distribution, ``"sdist"``, or the ``"wheel"``."""
+    program = f"from setuptools import build_meta; print(build_meta.build_{kind}({str(copy.parent)!r}))"
+    built = subprocess.run(
+        [sys.executable, "-c", program], cwd=copy, check=True, timeout=TIMEOUT, capture_output=True, text=True
+    )
+    return copy.parent / built.stdout.splitlines()[-1]
+
+
+def test_the_source_distribution_is_the_repository(copy):
+    files = tracked_files()
     # As left behind by `sphinx-build` and by running the tests: not for others.
     for name in ("docs/_build/index.html", "tests/__pycache__/test_x.cpython-311.pyc"):
-        (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "copy" / name).touch()
-    program = f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})"
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path / "copy", check=True, timeout=TIMEOUT)
-    (archive,) = tmp_path.glob("*.tar.gz")
-    with tarfile.open(archive) as sdist:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).touch()
+    with tarfile.open(build("sdist", copy)) as sdist:
         packed = {member.name.partition("/")[2] for member in sdist if member.isfile()}
     added = {name for name in packed if name.startswith("sb3_tinyrl.egg-info/")} | {"PKG-INFO", "setup.cfg"}
     assert packed - added == set(files)
+
+
+@pytest.fixture
+def installed(copy, tmp_path, monkeypatch):
+    """A folder with nothing but the wheel, from where this Python imports it; the current folder is another one."""
+    folder = tmp_path / "installed"
+    install = ["-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", folder, build("wheel", copy)]
+    subprocess.run([sys.executable, *install], check=True, timeout=TIMEOUT)
+    shutil.rmtree(copy)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setenv("SB3_TINYRL_CACHE_DIR", str(tmp_path / "cache"))
+    return folder
+
+
+def run(*command: object) -> str:
+    finished = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=TIMEOUT)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout + finished.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="the commands lie elsewhere")
+def test_the_wheel_is_all_that_its_commands_need(installed, monkeypatch):
+    program = "from sb3_tinyrl._native.jit.headers import find_headers; print(find_headers().overlay)"
+    assert run(sys.executable, "-c", program) == f"{installed / 'rl_tools'}\n", "this tests what was installed"
+    command = installed / "bin" / "sb3-tinyrl"
+    run(command, "new-env", "crane")
+    run(command, "check-env", "crane", "--steps", 100)
+    with monkeypatch.context() as patch:
+        patch.chdir("crane")
+        assert "2 in NativeVecEnv" in run(
+            command, "env-speed", "--env", "train:my/Crane-v0", "--num-envs", 2, "--seconds", 0.01
+        )
+
+    pytest.importorskip("rl_zoo3")
+    assert "TinySAC trains in a kernel" in run(command, "train", "--env", "Pendulum-v1", "-n", 2000)
+    saved, _, _ = load_from_zip_file("logs/sac/Pendulum-v1_1/Pendulum-v1.zip")
+    assert saved["_n_updates"] == 1900
 
 
 def test_the_citation_is_of_this_version():

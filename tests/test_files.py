@@ -4,11 +4,12 @@ import errno
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sb3_tinyrl.files import atomic_write
+from sb3_tinyrl.files import atomic_folder, atomic_write
 
 
 def write(path: Path, content: bytes) -> None:
@@ -102,3 +103,72 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
     reader.join()
     assert received == [b"content"]
     assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+# --- folders ---
+
+
+def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "b"
+    with atomic_folder(target) as partial:
+        (partial / "file").write_text("content")
+        assert not target.exists()
+    assert [*target.parent.iterdir()] == [target]
+    assert (target / "file").read_text() == "content"
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o777 & ~umask
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_what_is_there_is_not_replaced_by_a_folder(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    target = tmp_path / "target"
+    make(target)
+    with pytest.raises(FileExistsError, match=r"target exists already; choose another"), atomic_folder(target):
+        raise AssertionError("the block must not run")
+    assert [*tmp_path.iterdir()] == [target]
+
+
+def test_what_another_process_has_made_meanwhile_stays(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+
+    def race() -> None:
+        with atomic_folder(target) as partial:
+            (partial / "file").write_text("ours")
+            target.mkdir()
+            (target / "file").write_text("theirs")
+
+    with pytest.raises(OSError, match=r"can't write .*target: "):
+        race()
+    assert (target / "file").read_text() == "theirs"
+    assert [*tmp_path.iterdir()] == [target]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt(), RuntimeError("broken")])
+def test_what_fails_half_way_leaves_no_folder(tmp_path: Path, error: BaseException) -> None:
+    def fail() -> None:
+        with atomic_folder(tmp_path / "target") as partial:
+            (partial / "file").write_text("cont")
+            raise error
+
+    with pytest.raises(type(error), match=r"can't write .*target: full" if isinstance(error, OSError) else None):
+        fail()
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_file_has_no_folders(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for target in (tmp_path / "file" / "target", tmp_path / "file" / "deeper" / "target"):
+        with pytest.raises(NotADirectoryError, match="is no folder"), atomic_folder(target):
+            raise AssertionError("the block must not run")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write to any folder")
+@pytest.mark.parametrize("name", ["target", "deeper/target"])
+def test_a_write_protected_folder_is_named(tmp_path: Path, name: str) -> None:
+    tmp_path.chmod(0o555)
+    with (
+        pytest.raises(PermissionError, match=r"can't write .*target: Permission denied"),
+        atomic_folder(tmp_path / name),
+    ):
+        raise AssertionError("the block must not run")

@@ -1,4 +1,7 @@
-"""What a person sees who trains for the first time on a machine, and for the second."""
+"""What a person sees who uses this for the first time on a machine, and for the second.
+
+What `doctor` shows is looked at in tests/commands/test_doctor.py.
+"""
 
 import os
 import re
@@ -27,6 +30,7 @@ model.learn({learn})
 COMPILED = re.compile(
     r"Compiling, once on this machine \(took \d+\.\d s\): a kernel \(observation 3, action 1, layers 8-8, batch 8\)"
 )
+COMMAND = (sys.executable, "-m", "sb3_tinyrl")
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +131,63 @@ def test_verbose_knows_at_once_that_there_is_no_compiler() -> None:
     assert status == 0
     assert "\r\nTinySAC trains through Stable-Baselines3's PyTorch update: $CXX is '/no/such/compiler'" in written
     assert "trains in a kernel" not in written
+
+
+def test_train_and_enjoy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ("--env", "Pendulum-v1", "-n", 150, "--eval-freq", -1, "-params", "policy_kwargs:dict(net_arch=[8, 8])")
+    status, written = run([*COMMAND, "train", *small, "batch_size:8", "n_threads:1"])
+    assert status == 0
+    lines = screen(written)
+    (begin,) = [i for i, line in enumerate(lines) if line.startswith("TinySAC trains in a kernel (simd, ")]
+    assert lines[begin].endswith(" 1 thread), compiled now, once on this machine")
+    assert COMPILED.fullmatch(lines[begin + 1])
+    assert re.fullmatch(r"TinySAC took 150 steps in [\d.]+ s, [\d,]+ steps/s", lines[begin + 2])
+    assert lines[begin + 3 :] == ["Saving to logs/sac/Pendulum-v1_1", ""]
+
+    status, written = run([*COMMAND, "enjoy", "--env", "Pendulum-v1", "-n", 200, "--no-render"])
+    assert status == 0
+    lines = screen(written)
+    assert lines[:2] == ["Loading latest experiment, id=1", "Loading logs/sac/Pendulum-v1_1/Pendulum-v1.zip"]
+    assert re.fullmatch(r"Episode Reward: -\d+\.\d+", lines[2])
+    assert lines[3] == "Episode Length 200"
+
+
+def test_a_new_environment_is_checked_trained_on_and_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run([*COMMAND, "new-env", "crane"])[0] == 0
+
+    status, written = run([*COMMAND, "check-env", "crane"])
+    assert status == 0
+    assert "Building with sanitizers, and running" in written
+    assert screen(written) == ["crane: 5000 steps without an error", ""]
+
+    status, written = run([sys.executable, "crane/train.py"])
+    assert status == 0
+    environment, kernel, took, bar, reached, model, end = screen(written)
+    assert re.match(r"Compiling, once on this machine \(took \d+\.\d s\): the environment in /", environment)
+    assert re.fullmatch(r"Compiling, once on this machine: a kernel \(observation 2, action 1, .*\)\.\.\.", kernel)
+    assert re.fullmatch(r"\.\.\. took \d+\.\d s", took)
+    assert "5,000/5,000" in bar
+    match = re.fullmatch(r"mean return (\d+) \+- \d+ over 10 episodes", reached)
+    assert match, reached
+    assert float(match[1]) > 170, "of 200; without training it is 40"
+    assert (model, end) == ("model runs/crane/model.zip", "")
+
+    status, written = run([sys.executable, "-W", "error", "-m", "pytest", "-q", "-n", 0, "-p", "no:cacheprovider"])
+    assert status == 0, written
+    assert re.match(r"4 passed in ", screen(written)[-2]), written
+
+
+def test_check_env_tells_what_is_wrong_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run([*COMMAND, "new-env", "crane"])[0] == 0
+    header = tmp_path / "crane" / "environment.h"
+    text = header.read_text()
+    old = "set(observation, 0, 1, state.velocity)"
+    assert old in text
+    header.write_text(text.replace(old, "set(observation, 0, 1 + TI(state.velocity > 0), state.velocity)"))
+    status, written = run([*COMMAND, "check-env", "crane"])
+    assert status == 1
+    line = text[: text.index(old)].count("\n") + 1
+    assert re.fullmatch(rf"error: {re.escape(str(header))}:{line}: (?:heap|stack)-buffer-overflow", screen(written)[0])

@@ -18,7 +18,17 @@ LAYERS = (
     ("_native",),  # errors
     ("_native.jit",),
     ("_native.abi",),
-    ("sb3_names", "storage", "observations", "callback_schedule", "status", "files", "activations", "environments"),
+    (
+        "sb3_names",
+        "storage",
+        "observations",
+        "callback_schedule",
+        "status",
+        "files",
+        "activations",
+        "environments",
+        "reserved_names",
+    ),
     ("networks", "export", "saving"),
     ("contract",),
     ("capabilities",),
@@ -47,9 +57,12 @@ LONGER = {
 
 
 def modules_of(package: Path) -> dict[str, ast.Module]:
-    """The syntax trees of a package's modules, by their names within the package; its own name is empty."""
+    """The syntax trees of a package's modules, by their names within the package; its own name is empty.
+
+    What lies in a folder without ``__init__.py`` is no module: templates for files of the user's.
+    """
     trees = {}
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(path for path in package.rglob("*.py") if (path.parent / "__init__.py").exists()):
         parts = path.relative_to(package).with_suffix("").parts
         trees[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = ast.parse(path.read_text(encoding="utf-8"))
     return trees

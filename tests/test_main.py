@@ -10,8 +10,10 @@ import pytest
 from imports import HEAVY, imported_by
 from models import TIMEOUT
 
+from sb3_tinyrl.__main__ import main
+
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("bench", "scaling", "env-speed", "cache", "check-env", "doctor", "export", "train", "enjoy")
+COMMANDS = ("bench", "scaling", "env-speed", "cache", "new-env", "check-env", "doctor", "export", "train", "enjoy")
 
 
 @pytest.fixture
@@ -25,8 +27,9 @@ def script(tmp_path: Path) -> Path:
     return script
 
 
-def run(*command: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, timeout=TIMEOUT)
+def run(*command: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, *map(str, command))
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, cwd=cwd)
 
 
 def test_the_help_names_the_program_as_it_was_called(script: Path) -> None:
@@ -59,8 +62,25 @@ def test_no_help_waits_for_heavy_packages(command: tuple[str, ...]) -> None:
     assert "sb3_tinyrl.__main__" in imported
 
 
-def test_defaults_are_shown_as_one_types_them() -> None:
-    text = run("-m", "sb3_tinyrl", "bench", "--help").stdout
-    assert "(default: 256,256)" in text
-    assert "None" not in text
-    assert "False" not in text
+@pytest.mark.parametrize("command", COMMANDS)
+def test_defaults_are_shown_as_one_types_them(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sb3-tinyrl", command, "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    text = capsys.readouterr().out
+    assert ("(default: 256,256)" in text) is (command == "bench")
+    for written in ("None", "False", "Path", "[]", "=="):
+        assert written not in text
+
+
+def test_modules_in_the_current_folder_are_found_and_hide_no_other(script: Path, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "numpy.py").write_text("raise AssertionError('not this one')")
+    (tmp_path / "here" / "mine.py").write_text(
+        "import gymnasium\ngymnasium.register('Mine-v0', 'gymnasium.envs.classic_control:PendulumEnv')\n"
+    )
+    finished = run(script, "env-speed", "--env", "mine:Mine-v0", cwd=tmp_path / "here")
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("error: mine:Mine-v0 is no native environment")

@@ -1,10 +1,11 @@
 """What ``import sb3_tinyrl`` brings in, and that its names are there all the same."""
 
 import pickle
+import sys
 
 import pytest
 from fast_loop import slow_but
-from imports import HEAVY, imported_by
+from imports import HEAVY, imported_by, modules_of
 from models import make, run_python
 
 import sb3_tinyrl
@@ -36,6 +37,15 @@ def test_it_takes_no_more_of_the_package_than_ids_need():
         "sb3_tinyrl.environments",
         "sb3_tinyrl.environments.registration",
     }
+
+
+def test_the_class_takes_little_beyond_stable_baselines3():
+    """Modules are counted, not seconds: their number does not depend on what else the machine does."""
+    theirs = modules_of("from stable_baselines3 import SAC")
+    more = modules_of("from sb3_tinyrl import TinySAC") - theirs
+    assert "sb3_tinyrl.sac" in more
+    assert len(more) < 0.06 * len(theirs)
+    assert {module.partition(".")[0] for module in more} - sys.stdlib_module_names == {"sb3_tinyrl"}
 
 
 def test_names_are_listed_before_they_are_imported():

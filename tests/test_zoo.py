@@ -218,6 +218,51 @@ def test_the_options_in_our_help_are_the_zoos(command: str, tmp_path: Path) -> N
     assert {*names} <= {*re.findall(r"(?<![\w-])-[\w-]+", theirs)}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("train", "--env", "Pendulun-v1"), "Pendulun-v1 not found in gym registry, you maybe meant Pendulum-v1?"),
+        (("train", "--env", "CartPole-v1"), "Discrete(2) was provided"),
+        (("enjoy", "--env", "Pendulum-v1"), "The logs/sac folder was not found"),
+    ],
+)
+def test_what_the_zoo_can_not_do_is_told_in_a_line(arguments: tuple[str, ...], reason: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sb3_tinyrl", *arguments]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, cwd=tmp_path)
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("error: ")
+    assert reason in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.slow
+def test_errors_of_an_environment_keep_their_traceback(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(
+        "import gymnasium\n"
+        "from gymnasium.envs.classic_control import PendulumEnv\n"
+        "class Broken(PendulumEnv):\n"
+        "    def step(self, action):\n"
+        "        raise ValueError('broken')\n"
+        "gymnasium.register('Broken-v0', Broken)\n"
+    )
+    command = [sys.executable, "-m", "sb3_tinyrl", "train", "--env", "Broken-v0", "--gym-packages", "broken"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, cwd=tmp_path)
+    assert finished.returncode == 1
+    assert finished.stderr.endswith("ValueError: broken\n")
+    assert f'File "{tmp_path / "broken.py"}", line 5' in finished.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "enjoy"])
+def test_an_environment_is_required(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sb3-tinyrl", command, "-n", "100"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "the following arguments are required: --env" in capsys.readouterr().err
+
+
 def test_without_the_zoo_the_commands_say_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

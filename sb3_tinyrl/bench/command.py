@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 import tempfile
@@ -78,7 +79,7 @@ def _run(arguments: argparse.Namespace, make_plan: Callable[[argparse.Namespace]
     try:
         _require_threads(arguments.threads)
         plan = make_plan(arguments)
-        arguments.output.mkdir(parents=True, exist_ok=True)  # before the minutes that its contents take
+        _make_folder(arguments.output)  # before the minutes that its contents take
         with _progress_bar(console) as progress, tempfile.TemporaryDirectory(prefix="sb3_tinyrl_bench") as folder:
             task = progress.add_task("FMA peak: compile", total=plan.n_steps)
             plan.measure(
@@ -102,6 +103,15 @@ def _run(arguments: argparse.Namespace, make_plan: Callable[[argparse.Namespace]
     return 0
 
 
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"--output {path}: {error.filename} is no folder") from error
+    except OSError as error:
+        raise UsageError(f"--output {path}: {error.strerror}") from error
+
+
 def size(text: str) -> int:
     """Return a number of at least 1.
 
@@ -111,6 +121,17 @@ def size(text: str) -> int:
     if size < 1:
         raise argparse.ArgumentTypeError(f"{size}, expected at least 1")
     return size
+
+
+def seconds(text: str) -> float:
+    """Return a finite number above 0.
+
+    :raises argparse.ArgumentTypeError: when it is none
+    """
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}, expected a number above 0")
+    return seconds
 
 
 def sizes(text: str) -> tuple[int, ...]:

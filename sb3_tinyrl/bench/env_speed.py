@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from sb3_tinyrl._native.abi.env_batch import Autoreset
 from sb3_tinyrl._native.errors import KernelError
+from sb3_tinyrl.bench.command import HelpFormatter, seconds, size
 from sb3_tinyrl.bench.machine import describe_machine
 from sb3_tinyrl.bench.measure import calls_per_second
 from sb3_tinyrl.environments.registration import find_native_spec
@@ -30,11 +32,12 @@ def add_command(commands: Any) -> None:
         "env-speed",
         help="measure how fast a native environment takes its steps",
         description="Measure how fast a native environment takes its steps, on one core.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--env", default="rl_tools/Pendulum-v0", help="id of a native environment, or module:id")
-    parser.add_argument("--num-envs", type=int, default=1000, help="environments in a batch")
-    parser.add_argument("--seconds", type=float, default=0.5, help=f"length of each of the {_ROUNDS} rounds")
+    parser.add_argument("--num-envs", type=size, default=1000, help="environments in a batch")
+    parser.add_argument("--seconds", type=seconds, default=0.5, help=f"length of each of the {_ROUNDS} rounds")
+    parser.add_argument("--json", action="store_true", help="print steps per second and the machine as JSON")
     parser.set_defaults(run=run)
 
 
@@ -46,13 +49,16 @@ def run(arguments: argparse.Namespace) -> int:
     except (ValueError, ImportError, KernelError, gym.error.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    machine = describe_machine()
+    if arguments.json:
+        print(json.dumps({"env": arguments.env, "steps_per_second": measurements, "machine": machine}))
+        return 0
     table = Table(title=f"{arguments.env}, steps per second, best of {_ROUNDS} rounds")
     table.add_column("how")
     table.add_column("steps/s", justify="right")
     for how, speed in measurements.items():
         table.add_row(how, f"{speed:,.0f}")
     Console().print(table)
-    machine = describe_machine()
     print(f"{machine['cpu']}, {machine['compiler']}")
     return 0
 

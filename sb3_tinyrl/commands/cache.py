@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl._native.jit.cache import Entry, KernelCache, cache_directory, parse_size
 from sb3_tinyrl._native.jit.jobs import build_in_foreground
 from sb3_tinyrl.bench.text import console_table
+from sb3_tinyrl.commands.loading import load
 from sb3_tinyrl.environments.registration import find_native_spec
 
 _SECONDS_PER_DAY = 86400
@@ -39,7 +43,8 @@ def add_command(commands: Any) -> None:
         action.set_defaults(run=_explained(run))
         return action
 
-    add("list", _list, "show each library: size, age, last use, and what it is for")
+    show = add("list", _list, "show each library: size, age, last use, and what it is for")
+    show.add_argument("--json", action="store_true", help="print them as JSON; times in seconds since the epoch")
     add("size", _size, "show where the libraries are and how much room they take")
     prune = add("prune", _prune, "remove libraries that were not used for the longest time")
     prune.add_argument("--older-than", type=_days, metavar="DAYS", help="remove those not used for so many days")
@@ -55,6 +60,8 @@ def _explained(run: Any) -> Any:
         try:
             status: int = run(arguments)
             return status
+        except BrokenPipeError:  # no error of the cache
+            raise
         except (KernelError, ImportError, ValueError, OSError, gym.error.Error) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
@@ -62,8 +69,14 @@ def _explained(run: Any) -> Any:
     return explained
 
 
-def _list(_: argparse.Namespace) -> int:
+def _list(arguments: argparse.Namespace) -> int:
     entries = sorted(_cache().entries(), key=lambda entry: entry.last_needed, reverse=True)
+    if arguments.json:
+        print(json.dumps({"folder": str(cache_directory()), "libraries": [asdict(entry) for entry in entries]}))
+        return 0
+    if not entries:
+        print(f"no libraries in {cache_directory()}")
+        return 0
     table = console_table(["name", "size", "built", "last use", "for"], map(_row, entries))
     table.columns[-1].justify = "left"
     table.columns[-1].overflow = "fold"
@@ -79,7 +92,7 @@ def _row(entry: Entry) -> list[str]:
 
 def _size(_: argparse.Namespace) -> int:
     entries = _cache().entries()
-    print(f"{_megabytes(sum(entry.size for entry in entries))} in {len(entries)} libraries in {cache_directory()}")
+    print(f"{_total(entries)} in {cache_directory()}")
     return 0
 
 
@@ -87,13 +100,16 @@ def _prune(arguments: argparse.Namespace) -> int:
     if arguments.older_than is None and arguments.max_size is None:
         raise ValueError("nothing says what to remove; pass --older-than DAYS, --max-size SIZE, or both")
     removed = _cache().prune(max_bytes=arguments.max_size, max_seconds=arguments.older_than)
-    print(f"removed {len(removed)} libraries with {_megabytes(sum(entry.size for entry in removed))}")
+    print(f"removed {_total(removed)}")
     return 0
 
 
 def _clear(_: argparse.Namespace) -> int:
-    _cache().clear()
-    print(f"removed all libraries from {cache_directory()}")
+    cache = _cache()
+    before = cache.entries()
+    cache.clear()
+    kept = {entry.key for entry in cache.entries()}  # which other processes are building just now
+    print(f"removed {_total([entry for entry in before if entry.key not in kept])} from {cache_directory()}")
     return 0
 
 
@@ -113,7 +129,7 @@ def _kernel_of(path: Path) -> Path:
     from sb3_tinyrl.capabilities import kernel_spec
     from sb3_tinyrl.sac import TinySAC
 
-    model = TinySAC.load(path)
+    model = load("a model that SAC or TinySAC has saved", path, lambda: TinySAC.load(path))
     spec = kernel_spec(model, model.batch_size, model._blas() is not None)
     return build_in_foreground(spec, f"the kernel of {path}")
 
@@ -123,7 +139,13 @@ def _cache() -> KernelCache:
 
 
 def _days(text: str) -> float:
-    return float(text) * _SECONDS_PER_DAY
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1
+    if not days >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number of days, such as 30 or 0.5")
+    return days * _SECONDS_PER_DAY
 
 
 def _bytes(text: str) -> int:
@@ -131,6 +153,10 @@ def _bytes(text: str) -> int:
         return parse_size(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}, {error}") from error
+
+
+def _total(entries: Sequence[Entry]) -> str:
+    return f"{len(entries)} libraries with {_megabytes(sum(entry.size for entry in entries))}"
 
 
 def _megabytes(size: int) -> str:

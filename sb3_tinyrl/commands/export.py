@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
+from sb3_tinyrl.commands.loading import load
+
 if TYPE_CHECKING:
     from stable_baselines3 import SAC
 
@@ -73,10 +75,14 @@ def _load(path: Path, vec_normalize: Path | None, env_id: str | None) -> SAC:
     from stable_baselines3 import SAC
     from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-    # Without the replay buffer: nothing is trained, and some buffers need an environment.
-    model = SAC.load(path, device="cpu", buffer_size=1, replay_buffer_class=None, replay_buffer_kwargs={})
+    def load_model() -> SAC:
+        # Without the replay buffer: nothing is trained, and some buffers need an environment.
+        return SAC.load(path, device="cpu", buffer_size=1, replay_buffer_class=None, replay_buffer_kwargs={})
+
+    model = load("a model that SAC or TinySAC has saved", path, load_model)
     if vec_normalize is not None:
         assert env_id is not None
         env = DummyVecEnv([lambda: gym.make(env_id)])
-        model.set_env(VecNormalize.load(str(vec_normalize), env))
+        statistics = str(vec_normalize)
+        model.set_env(load("what VecNormalize.save wrote", vec_normalize, lambda: VecNormalize.load(statistics, env)))
     return model

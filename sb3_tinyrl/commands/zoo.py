@@ -100,15 +100,32 @@ def add_command(commands: Any) -> None:
             allow_abbrev=False,  # what looks like an abbreviation is an option of the zoo
         )
         parser.add_argument("--help-zoo", action="store_true", help="show all options of the zoo and exit")
-        parser.set_defaults(run=partial(_run, program, parser.prog), passes_on=True)
+        parser.set_defaults(run=partial(_run, program, parser), passes_on=True)
 
 
-def _run(program: _Program, prog: str, arguments: argparse.Namespace) -> int:
+def _run(program: _Program, parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     """Run a program of the zoo; return the exit status."""
     if find_spec("rl_zoo3") is None:
         print('error: RL Baselines3 Zoo is not installed; run: pip install "sb3-tinyrl[zoo]"', file=sys.stderr)
         return 1
     options = ["--help"] if arguments.help_zoo else arguments.passed_on
-    sys.argv = [prog, *program.defaults, *options]
-    program.run()
+    if not arguments.help_zoo and not any(option.partition("=")[0] == "--env" for option in options):
+        parser.error("the following arguments are required: --env")  # the zoo's default is none for SAC
+    sys.argv = [parser.prog, *program.defaults, *options]
+    try:
+        program.run()
+    except (AssertionError, ValueError) as error:
+        if not _is_about_arguments(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _is_about_arguments(error: BaseException) -> bool:
+    """Return whether the zoo itself has raised it, or what looks at spaces; then its text says all."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    module = traceback.tb_frame.f_globals.get("__name__", "") if traceback is not None else ""
+    return module.startswith("rl_zoo3.") or module == "stable_baselines3.common.base_class"

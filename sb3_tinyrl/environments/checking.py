@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from sb3_tinyrl._native.abi.specs import EnvironmentSpec
 from sb3_tinyrl._native.errors import KernelBuildError, KernelError, NativeEnvironmentError
 from sb3_tinyrl._native.jit.compiler import find_compiler
@@ -133,7 +135,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"error: --steps is {arguments.steps}, expected at least 1", file=sys.stderr)
         return 2
     try:
-        check_environment(arguments.folder, arguments.steps, arguments.seed)
+        with Console(stderr=True).status("Building with sanitizers, and running"):  # seen in a terminal
+            check_environment(arguments.folder, arguments.steps, arguments.seed)
     except NativeEnvironmentError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -7,7 +7,7 @@ import textwrap
 import numpy as np
 
 from sb3_tinyrl.export.description import Float32Array, Float64Array, require
-from sb3_tinyrl.export.reserved_names import reason_against
+from sb3_tinyrl.reserved_names import reason_against
 
 _WIDTH = 120
 

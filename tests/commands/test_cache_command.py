@@ -1,6 +1,9 @@
 """``python -m sb3_tinyrl cache``, on a cache with libraries that no compiler has made."""
 
+import json
 import os
+import shlex
+import subprocess
 import sys
 import threading
 import time
@@ -8,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from models import make
+from models import TIMEOUT, make
 
 from sb3_tinyrl.__main__ import main
 from sb3_tinyrl._native.jit.cache import KernelCache, cache_key
@@ -38,7 +41,10 @@ Command = Callable[..., tuple[int, str, str]]
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["sb3_tinyrl", "cache", *map(str, arguments)])
-        status = main()
+        try:
+            status = main()
+        except SystemExit as error:
+            status = int(error.code or 0)
         return status, *capsys.readouterr()
 
     return run
@@ -60,7 +66,59 @@ def test_a_list_tells_size_age_use_and_purpose(folder: Path, command: Command) -
 
 
 def test_the_size_is_the_sum(folder: Path, command: Command) -> None:
-    assert command("size") == (0, f"6.0 MiB in 2 libraries in {folder}\n", "")
+    assert command("size") == (0, f"2 libraries with 6.0 MiB in {folder}\n", "")
+
+
+def test_programs_read_the_list(folder: Path, command: Command) -> None:
+    status, output, _ = command("list", "--json")
+    assert status == 0
+    report = json.loads(output)
+    assert report["folder"] == str(folder)
+    assert [library["purpose"] for library in report["libraries"]] == [
+        "what was built 10 days ago",
+        "what was built 40 days ago",
+    ]
+    for library, days in zip(report["libraries"], (10, 40), strict=True):
+        assert (folder / f"{library['key']}.so").exists()
+        assert library["size"] == 3 * 2**20
+        assert library["used"] == 0
+        assert library["built"] == pytest.approx(time.time() - days * DAY, abs=300)
+
+
+def test_a_cache_without_libraries_is_no_error(folder: Path, command: Command) -> None:
+    command("clear")
+    assert command("list") == (0, f"no libraries in {folder}\n", "")
+    assert json.loads(command("list", "--json")[1]) == {"folder": str(folder), "libraries": []}
+    assert command("clear") == (0, f"removed 0 libraries with 0.0 MiB from {folder}\n", "")
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell of Unix")
+def test_a_reader_that_has_had_enough_is_no_error(folder: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} -m sb3_tinyrl cache list; echo $? >&2"
+    process = subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == "1\n"
+    process.wait(TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("--older-than=x", "'x', expected a number of days, such as 30 or 0.5"),
+        ("--older-than=-1", "'-1', expected a number of days"),
+        ("--older-than=nan", "'nan', expected a number of days"),
+        ("--max-size=5Q", "'5Q', expected a number of bytes"),
+        ("--max-size=-1", "'-1', expected a number of bytes"),
+    ],
+)
+def test_nothing_is_removed_for_a_limit_that_is_none(option: str, reason: str, folder: Path, command: Command) -> None:
+    status, output, error = command("prune", option)
+    assert (status, output) == (2, "")
+    assert reason in error
+    assert libraries(folder) == 2
 
 
 @pytest.mark.parametrize(
@@ -83,7 +141,7 @@ def test_pruning_by_age_and_size(folder: Path, command: Command, arguments: list
 
 def test_clearing(folder: Path, command: Command) -> None:
     status, output, _ = command("clear")
-    assert (status, output) == (0, f"removed all libraries from {folder}\n")
+    assert (status, output) == (0, f"removed 2 libraries with 6.0 MiB from {folder}\n")
     assert not list(folder.iterdir())
 
 
@@ -93,6 +151,8 @@ def test_clearing(folder: Path, command: Command) -> None:
         (["prune"], "pass --older-than DAYS, --max-size SIZE, or both"),
         (["build"], "pass MODEL.zip, --env ID, or both"),
         (["build", "no-model.zip"], "no-model.zip"),
+        (["build", os.devnull], "expected a model that SAC or TinySAC has saved"),
+        (["build", os.curdir], "directory"),
         (["build", "--env", "Pendulum-v1"], "is no native environment"),
     ],
 )
@@ -101,6 +161,15 @@ def test_what_can_not_be_done_is_an_error(folder: Path, command: Command, argume
     assert (status, output) == (1, "")
     assert error.startswith("error: ")
     assert reason in error
+
+
+def test_a_file_is_no_cache(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SB3_TINYRL_CACHE_DIR", str(tmp_path / "file"))
+    for action in (["list"], ["list", "--json"], ["size"], ["clear"], ["prune", "--max-size=1"]):
+        status, output, error = command(*action)
+        assert (status, output) == (1, "")
+        assert error.startswith(f"error: cannot keep compiled kernels in {tmp_path / 'file'}: ")
 
 
 def test_a_cache_that_others_can_write_is_an_error(folder: Path, command: Command) -> None:

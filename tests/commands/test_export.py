@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from models import make
-from stable_baselines3 import SAC
+from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_tinyrl import TinySAC
@@ -77,9 +77,19 @@ def test_statistics_of_vec_normalize_go_into_the_file(tmp_path: Path, command: C
         (["model.zip", "--cpp", "p.h", "--vec-normalize", "s.pkl"], 2, "--vec-normalize and --env go together"),
         (["model.zip", "--cpp", "p.h", "--env", "Pendulum-v1"], 2, "--vec-normalize and --env go together"),
         (["no-model.zip", "--cpp", "p.h"], 1, "no-model.zip"),
-        (["text.zip", "--cpp", "p.h"], 1, "zip"),
+        (["text.zip", "--cpp", "p.h"], 1, "text.zip can't be loaded, expected a model that SAC or TinySAC has saved: "),
+        (["ppo.zip", "--cpp", "p.h"], 1, "ppo.zip can't be loaded, expected a model that SAC or TinySAC has saved: "),
+        (["folder", "--cpp", "p.h"], 1, "'folder'"),
+        (["model.zip", "--cpp", "folder"], 1, "folder is a folder; expected the name of a file"),
+        (["model.zip", "--cpp", "text.zip/p.h"], 1, "text.zip is no folder"),
         (["model.zip", "--cpp", "p.h", "--namespace", "class"], 1, "class"),
         (["model.zip", "--cpp", "p.h", "--vec-normalize", "s.pkl", "--env", "Nowhere-v1"], 1, "Nowhere"),
+        (["model.zip", "--cpp", "p.h", "--vec-normalize", "s.pkl", "--env", "Pendulum-v1"], 1, "s.pkl"),
+        (
+            ["model.zip", "--cpp", "p.h", "--vec-normalize", "text.zip", "--env", "Pendulum-v1"],
+            1,
+            "text.zip can't be loaded, expected what VecNormalize.save wrote: ",
+        ),
     ],
 )
 def test_what_can_not_be_done_is_an_error(
@@ -87,7 +97,9 @@ def test_what_can_not_be_done_is_an_error(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make().save(tmp_path / "model")
+    PPO("MlpPolicy", "Pendulum-v1", device="cpu").save(tmp_path / "ppo")
     (tmp_path / "text.zip").write_text("no zip")
+    (tmp_path / "folder").mkdir()
     found, output, error = command(*arguments)
     assert (found, output) == (status, "")
     assert "error: " in error

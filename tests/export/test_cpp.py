@@ -23,6 +23,7 @@ from policies import (
 )
 from stable_baselines3 import SAC
 
+from sb3_tinyrl._native.jit.compiler import find_compiler
 from sb3_tinyrl.export import export_cpp
 from sb3_tinyrl.export.description import describe
 
@@ -53,6 +54,18 @@ def test_header_computes_what_predict_does(kinds, tmp_path_factory):
     models = [kind.model() for kind in kinds]
     export(models, folder)
     assert_same_actions([compile_program("cpp_test.cpp", folder, *EMBEDDED)], models)
+
+
+@pytest.mark.skipif(find_compiler().kind != "gcc", reason="other compilers take other flags")
+def test_a_header_with_an_unusual_name_compiles_beside_those_of_c(tmp_path: Path) -> None:
+    export_cpp(PolicyKind().model(), tmp_path / "policy.h", namespace="I_am_2")
+    standard = ("assert", "errno", "float", "limits", "math", "stddef", "stdint", "stdio", "stdlib", "string", "time")
+    includes = "".join(f"#include <{name}.h>\n" for name in standard)
+    program = f'{includes}#include "policy.h"\nint main() {{ return I_am_2::self_test() ? 0 : 1; }}\n'
+    (tmp_path / "program.cpp").write_text(program)
+    command = [*find_compiler().command, "-std=gnu++17", str(tmp_path / "program.cpp"), "-o", str(tmp_path / "program")]
+    subprocess.run(command, check=True, timeout=TIMEOUT)
+    subprocess.run([tmp_path / "program"], check=True, timeout=TIMEOUT)
 
 
 def test_self_test_fails_when_the_code_computes_something_else(tmp_path: Path) -> None:

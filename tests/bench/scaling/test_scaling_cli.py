@@ -91,8 +91,9 @@ def test_output_that_is_no_folder_is_refused_before_anything_is_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     (tmp_path / "file").touch()
-    assert scaling("--output", tmp_path / "file" / "results") == 1
-    assert "error: [Errno 20] Not a directory" in capsys.readouterr().err
+    for output in (tmp_path / "file", tmp_path / "file" / "results"):
+        assert scaling("--output", output) == 1
+        assert capsys.readouterr().err == f"error: --output {output}: {output} is no folder\n"
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from models import TIMEOUT
-from policies import PolicyKind
 
 from sb3_tinyrl._native.jit.compiler import find_compiler
-from sb3_tinyrl.export import export_cpp
-from sb3_tinyrl.export.reserved_names import reason_against
+from sb3_tinyrl.reserved_names import reason_against
 
 STANDARD = ("assert", "errno", "float", "limits", "math", "stddef", "stdint", "stdio", "stdlib", "string", "time")
 HEADERS = "".join(f"#include <{name}.h>\n" for name in STANDARD)
@@ -72,12 +70,3 @@ def test_what_is_accepted_compiles(names, tmp_path_factory):
 
 def test_the_compiler_refuses_what_it_is_asked_about(tmp_path):
     assert refused_by_the_compiler(["linux", "mine", "exp", "and"], tmp_path) != []
-
-
-def test_a_header_with_an_accepted_name_compiles(tmp_path):
-    export_cpp(PolicyKind().model(), tmp_path / "policy.h", namespace="I_am_2")
-    program = f'{HEADERS}#include "policy.h"\nint main() {{ return I_am_2::self_test() ? 0 : 1; }}\n'
-    (tmp_path / "program.cpp").write_text(program)
-    command = [*find_compiler().command, "-std=gnu++17", str(tmp_path / "program.cpp"), "-o", str(tmp_path / "program")]
-    subprocess.run(command, check=True, timeout=TIMEOUT)
-    subprocess.run([tmp_path / "program"], check=True, timeout=TIMEOUT)
