@@ -26,7 +26,8 @@ from sb3_tinyrl._native.abi.structs import AdamHyperParameters, HyperParameters
 from sb3_tinyrl._native.abi.thread_tuner import available_threads, require_n_threads
 from sb3_tinyrl._native.errors import UnsupportedByKernelError
 from sb3_tinyrl.contract import training
-from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
+from sb3_tinyrl.export import QuantizationErrors, export_cpp, export_cpp_int8, export_onnx, export_policy
+from sb3_tinyrl.export.calibration import Observations
 from sb3_tinyrl.fused_collection import PendingUpdates
 from sb3_tinyrl.off_policy import NativeOffPolicy
 from sb3_tinyrl.session import KernelSession
@@ -339,6 +340,19 @@ class TinySAC(NativeOffPolicy, SAC):
         :return: the largest difference from ``predict``, as a fraction of the action's range
         """
         return export_cpp(self, path, namespace)
+
+    def export_cpp_int8(
+        self, path: str | os.PathLike[str], namespace: str = "policy", calibration: Observations | None = None
+    ) -> QuantizationErrors:
+        """Write the deterministic policy as C++ in integers, see :func:`sb3_tinyrl.export.export_cpp_int8`.
+
+        :param path: the header
+        :param namespace: of everything in the header
+        :param calibration: observations as the environment gives them, shape ``(n, *observation_shape)``; by default
+            those of the replay buffer
+        :return: the differences from ``predict``, as fractions of the action's range
+        """
+        return export_cpp_int8(self, path, namespace, calibration)
 
     def export_onnx(self, path: str | os.PathLike[str]) -> float:
         """Write the deterministic policy as an ONNX model, see :func:`sb3_tinyrl.export.export_onnx`.

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
+import numpy as np
 
 from sb3_tinyrl.commands.loading import load
 
 if TYPE_CHECKING:
     from stable_baselines3 import SAC
+
+    from sb3_tinyrl.export import QuantizationErrors
 
 
 def add_command(commands: Any) -> None:
@@ -30,6 +33,16 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("model", type=Path, metavar="MODEL.zip", help="saved by TinySAC or Stable-Baselines3's SAC")
     parser.add_argument("--cpp", type=Path, metavar="PATH", help="a C++17 header without dependencies")
+    parser.add_argument(
+        "--quantize", choices=["int8"], help="let the C++ header compute in integers, for targets without floats"
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="PATH.npy",
+        help="at least 100 observations to quantise by, not normalised, that numpy.save wrote; without, random ones by "
+        "--vec-normalize or from the observation space",
+    )
     parser.add_argument("--onnx", type=Path, metavar="PATH", help="an ONNX graph; needs the extra onnx")
     parser.add_argument("--rltools", type=Path, metavar="PATH", help="a checkpoint of RLtools and TinyRL")
     parser.add_argument("--namespace", default="policy", help="of the C++ header (default: policy)")
@@ -49,22 +62,39 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         parser.error("nothing says what to write; pass --cpp PATH, --onnx PATH, --rltools PATH, or several")
     if (arguments.vec_normalize is None) != (arguments.env is None):
         parser.error("--vec-normalize and --env go together: a file with statistics, and the environment they are of")
+    if arguments.quantize and not arguments.cpp:
+        parser.error("--quantize is for C++ alone; pass --cpp PATH, too")
+    if arguments.calibration and not arguments.quantize:
+        parser.error("--calibration has observations to quantise by; pass --quantize int8, too")
     try:
         model = _load(arguments.model, arguments.vec_normalize, arguments.env)
         for path, export in _exports(arguments):
-            print(f"{path}: differs from predict by at most {export(model, path):.1e} of the action range")
+            print(f"{path}: differs from predict by {_told(export(model, path))}")
     except (ImportError, ValueError, OSError, gym.error.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _exports(arguments: argparse.Namespace) -> list[tuple[Path, Callable[[SAC, Path], float]]]:
-    # Slow to import, and only needed here.
-    from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
+def _told(difference: float | QuantizationErrors) -> str:
+    if isinstance(difference, float):
+        return f"at most {difference:.1e} of the action range"
+    return (
+        f"{difference.calibration} of {difference.source} that it was calibrated by; by {difference.held_out} held out "
+        "(per cent of the action range)"
+    )
 
-    exports = (
-        (arguments.cpp, partial(export_cpp, namespace=arguments.namespace)),
+
+def _exports(arguments: argparse.Namespace) -> list[tuple[Path, Callable[[SAC, Path], float | QuantizationErrors]]]:
+    # Slow to import, and only needed here.
+    from sb3_tinyrl.export import export_cpp, export_cpp_int8, export_onnx, export_policy
+
+    cpp: Callable[[SAC, Path], float | QuantizationErrors] = partial(export_cpp, namespace=arguments.namespace)
+    if arguments.quantize == "int8":
+        calibration = None if arguments.calibration is None else np.load(arguments.calibration)
+        cpp = partial(export_cpp_int8, namespace=arguments.namespace, calibration=calibration)
+    exports: tuple[tuple[Path | None, Callable[[SAC, Path], float | QuantizationErrors]], ...] = (
+        (arguments.cpp, cpp),
         (arguments.onnx, export_onnx),
         (arguments.rltools, export_policy),
     )

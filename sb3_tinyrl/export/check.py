@@ -51,6 +51,14 @@ def predicted_samples(model: SAC, description: PolicyDescription) -> Samples:
         flat = (statistics.mean + statistics.std * noise).astype(np.float32)
     else:
         flat = np.concatenate([_from_space(part) for part in observation_parts(model).values()], axis=1)
+    return predicted(model, description, flat)
+
+
+def predicted(model: SAC, description: PolicyDescription, flat: Float32Array) -> Samples:
+    """Let the model predict.
+
+    :param flat: observations, shape ``(n, observation_dim)``, not normalised
+    """
     observations = description.split(flat)
     if description.normalization is not None:
         vec_normalize = model.get_vec_normalize_env()
@@ -61,10 +69,19 @@ def predicted_samples(model: SAC, description: PolicyDescription) -> Samples:
 
 
 def _from_space(space: spaces.Box) -> Float32Array:
-    low, high = space.low.ravel().astype(np.float32), space.high.ravel().astype(np.float32)
-    low, high = np.where(low < -_UNBOUNDED, -np.inf, low), np.where(high > _UNBOUNDED, np.inf, high)
+    low, high = _bounds(space)
     flat = spaces.Box(low, high, dtype=np.float32, seed=0)  # not the model's space, whose generator is the user's
     return np.stack([flat.sample() for _ in range(_N_OBSERVATIONS)])
+
+
+def _bounds(space: spaces.Box) -> tuple[Float32Array, Float32Array]:
+    low, high = space.low.ravel().astype(np.float32), space.high.ravel().astype(np.float32)
+    return np.where(low < -_UNBOUNDED, -np.inf, low), np.where(high > _UNBOUNDED, np.inf, high)
+
+
+def has_bounds(space: spaces.Box) -> bool:
+    """Whether the bounds of all entries mean something."""
+    return bool(np.isfinite(_bounds(space)).all())
 
 
 def evaluate(description: PolicyDescription, observations: Float32Array) -> Float64Array:
@@ -97,9 +114,7 @@ def largest_difference(description: PolicyDescription, samples: Samples, actions
     :return: the largest difference, as a fraction of the action's range
     :raises ExportError: when rounding can't explain it
     """
-    action_range = description.action_high.astype(np.float64) - description.action_low
-    differences = np.abs(actions - samples.actions) / np.where(action_range > 0, action_range, 1)
-    difference = float(differences.max())
+    difference = float(differences(description, samples, actions).max())
     message = f"the exported policy differs from predict(deterministic=True) by {difference:.1e} of the action range"
     require(
         difference <= _LARGEST_ROUNDING,
@@ -114,3 +129,13 @@ def largest_difference(description: PolicyDescription, samples: Samples, actions
             stacklevel=3,
         )
     return difference
+
+
+def differences(description: PolicyDescription, samples: Samples, actions: Float64Array) -> Float64Array:
+    """Return how far actions are from what ``predict`` returned, as fractions of the action's range.
+
+    :param actions: shape ``(n, action_dim)``, for the observations of the samples; the result has it, too
+    """
+    action_range = description.action_high.astype(np.float64) - description.action_low
+    fractions: Float64Array = np.abs(actions - samples.actions) / np.where(action_range > 0, action_range, 1)
+    return fractions

@@ -15,7 +15,7 @@ from sb3_tinyrl.export.description import (
     PolicyDescription,
     describe,
 )
-from sb3_tinyrl.export.literals import float_array, float_literal, require_identifier
+from sb3_tinyrl.export.literals import float_constant, float_literal, require_identifier
 from sb3_tinyrl.files import atomic_write
 
 
@@ -71,7 +71,7 @@ namespace {namespace} {{
     constexpr int ACTION_DIM = {description.action_dim};
 
     namespace detail {{
-{"".join(_constant(name, array) for name, array in arrays.items())}
+{"".join(float_constant(name, array) for name, array in arrays.items())}
         inline float clip(float x, float bound) {{
             return x < -bound ? -bound : (x > bound ? bound : x);
         }}
@@ -90,7 +90,7 @@ namespace {namespace} {{
 {"".join(_activation_function(function) for function in FUNCTIONS if function.name in used)}    }}
 
     // The action for one observation.
-    //   observation: OBSERVATION_DIM values {_observation_kind(description)}
+    //   observation: OBSERVATION_DIM values {description.observation_kind}
     //   action: ACTION_DIM values in the environment's units
     inline void evaluate(const float* observation, float* action) {{
 {_evaluation(description)}    }}
@@ -113,16 +113,6 @@ namespace {namespace} {{
     }}
 }}
 """
-
-
-def _observation_kind(description: PolicyDescription) -> str:
-    if description.normalization is None:
-        return "as the policy was trained on them"
-    return "as the environment gives them; what VecNormalize did to them is done here"
-
-
-def _constant(name: str, values: Float32Array | Float64Array) -> str:
-    return f"        inline constexpr float {name}[] = {float_array(values, ' ' * 8)};\n"
 
 
 def _activation_function(function: Function) -> str:

@@ -102,6 +102,13 @@ class PolicyDescription:
         """The number of values in an action."""
         return math.prod(self.action_shape)
 
+    @property
+    def observation_kind(self) -> str:
+        """What the observations are that it takes, in words."""
+        if self.normalization is None:
+            return "as the policy was trained on them"
+        return "as the environment gives them; what VecNormalize did to them is done here"
+
     def summary(self) -> str:
         """Describe input, layers and output in one line."""
         sizes = [f"{layer.n_outputs} {layer.activation.function.name}" for layer in self.layers[:-1]]

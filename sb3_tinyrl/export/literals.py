@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 import numpy as np
+import numpy.typing as npt
 
 from sb3_tinyrl.export.description import Float32Array, Float64Array, require
 from sb3_tinyrl.reserved_names import reason_against
@@ -22,7 +23,26 @@ def float_array(values: Float32Array | Float64Array, indentation: str) -> str:
 
     :param indentation: in front of each line but the first
     """
-    numbers = ", ".join(float_literal(float(value)) for value in values.ravel())
+    return _array([float_literal(float(value)) for value in values.ravel()], indentation)
+
+
+def int_array(values: npt.NDArray[np.int64], indentation: str) -> str:
+    """Return an initialiser as :func:`float_array` does."""
+    return _array([str(value) for value in values.ravel()], indentation)
+
+
+def float_constant(name: str, values: Float32Array | Float64Array) -> str:
+    """Return the definition of an array in the namespace ``detail`` of a header."""
+    return f"        inline constexpr float {name}[] = {float_array(values, ' ' * 8)};\n"
+
+
+def int_constant(element: str, name: str, values: npt.NDArray[np.int64]) -> str:
+    """Return what :func:`float_constant` does, for an integer type of C++."""
+    return f"        inline constexpr {element} {name}[] = {int_array(values, ' ' * 8)};\n"
+
+
+def _array(literals: list[str], indentation: str) -> str:
+    numbers = ", ".join(literals)
     inner = indentation + "    "
     lines = textwrap.fill(
         numbers, _WIDTH, initial_indent=inner, subsequent_indent=inner, break_long_words=False, break_on_hyphens=False

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from models import make
 from stable_baselines3 import PPO, SAC
@@ -12,7 +13,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_tinyrl import TinySAC
 from sb3_tinyrl.__main__ import main
-from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
+from sb3_tinyrl.export import export_cpp, export_cpp_int8, export_onnx, export_policy
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -70,12 +71,34 @@ def test_statistics_of_vec_normalize_go_into_the_file(tmp_path: Path, command: C
     assert with_statistics.read_bytes() == (tmp_path / "policy.h").read_bytes() != without.read_bytes()
 
 
+def test_a_policy_is_quantised_by_the_space_or_by_observations_from_a_file(tmp_path: Path, command: Command) -> None:
+    make().save(tmp_path / "model")
+    model, policy = SAC.load(tmp_path / "model"), tmp_path / "policy.h"
+    observations = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    np.save(tmp_path / "observations.npy", observations)
+    for calibration, options, source in (
+        (None, [], "800 observations of the observation space"),
+        (observations, ["--calibration", tmp_path / "observations.npy"], "160 observations of the observations given"),
+    ):
+        status, output, error = command(tmp_path / "model.zip", "--cpp", policy, "--quantize", "int8", *options)
+        assert (status, error) == (0, "")
+        errors = export_cpp_int8(model, tmp_path / "expected", calibration=calibration)
+        assert policy.read_bytes() == (tmp_path / "expected").read_bytes()
+        for part in (source, f"{errors.calibration.largest:.2%} at most", f"{errors.held_out.mean:.2%} on average"):
+            assert part in output
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "reason"),
     [
         (["model.zip"], 2, "pass --cpp PATH, --onnx PATH, --rltools PATH, or several"),
         (["model.zip", "--cpp", "p.h", "--vec-normalize", "s.pkl"], 2, "--vec-normalize and --env go together"),
         (["model.zip", "--cpp", "p.h", "--env", "Pendulum-v1"], 2, "--vec-normalize and --env go together"),
+        (["model.zip", "--onnx", "p.h", "--quantize", "int8"], 2, "pass --cpp PATH, too"),
+        (["model.zip", "--cpp", "p.h", "--quantize", "int4"], 2, "invalid choice"),
+        (["model.zip", "--cpp", "p.h", "--calibration", "o.npy"], 2, "pass --quantize int8, too"),
+        (["model.zip", "--cpp", "p.h", "--quantize", "int8", "--calibration", "no.npy"], 1, "no.npy"),
+        (["model.zip", "--cpp", "p.h", "--quantize", "int8", "--calibration", "o.npy"], 1, "shape (200, 2)"),
         (["no-model.zip", "--cpp", "p.h"], 1, "no-model.zip"),
         (["text.zip", "--cpp", "p.h"], 1, "text.zip can't be loaded, expected a model that SAC or TinySAC has saved: "),
         (["ppo.zip", "--cpp", "p.h"], 1, "ppo.zip can't be loaded, expected a model that SAC or TinySAC has saved: "),
@@ -100,6 +123,7 @@ def test_what_can_not_be_done_is_an_error(
     PPO("MlpPolicy", "Pendulum-v1", device="cpu").save(tmp_path / "ppo")
     (tmp_path / "text.zip").write_text("no zip")
     (tmp_path / "folder").mkdir()
+    np.save(tmp_path / "o.npy", np.zeros((200, 2)))
     found, output, error = command(*arguments)
     assert (found, output) == (status, "")
     assert "error: " in error

@@ -116,6 +116,15 @@ def largest_difference(model: SAC, one: np.ndarray, other: np.ndarray) -> float:
     return float((np.abs(one.reshape(other.shape) - other) / action_range).max())
 
 
+def write_policies_header(names: Sequence[str], folder: Path) -> None:
+    """Write what the programs include: the headers of these names, and a macro that applies another to each."""
+    includes = "".join(f'#include "{name}.h"\n' for name in names)
+    uses = " ".join(f"F({name})" for name in names)
+    (folder / "policies.h").write_text(
+        f"{includes}#define N_OBSERVATIONS {N_OBSERVATIONS}\n#define FOR_EACH_POLICY(F) {uses}\n"
+    )
+
+
 def compile_program(source: str, folder: Path, *flags: str, compiler: Sequence[str] | None = None) -> Path:
     """Compile one of the programs beside this file, with ``policies.h`` from the folder."""
     program = folder / Path(source).stem

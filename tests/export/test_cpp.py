@@ -20,6 +20,7 @@ from policies import (
     policy_kinds,
     run_program,
     several,
+    write_policies_header,
 )
 from stable_baselines3 import SAC
 
@@ -35,11 +36,7 @@ def export(models: Sequence[SAC], folder: Path) -> None:
     names = [f"policy_{i}" for i in range(len(models))]
     for model, name in zip(models, names, strict=True):
         assert export_cpp(model, folder / f"{name}.h", namespace=name) <= 1e-5
-    includes = "".join(f'#include "{name}.h"\n' for name in names)
-    uses = " ".join(f"F({name})" for name in names)
-    (folder / "policies.h").write_text(
-        f"{includes}#define N_OBSERVATIONS {N_OBSERVATIONS}\n#define FOR_EACH_POLICY(F) {uses}\n"
-    )
+    write_policies_header(names, folder)
 
 
 def assert_same_actions(command: Sequence[str | Path], models: Sequence[SAC]) -> None:

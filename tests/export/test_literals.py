@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from policies import PolicyKind
 
 from sb3_tinyrl.export import ExportError, export_cpp
-from sb3_tinyrl.export.literals import float_array, float_literal, require_identifier
+from sb3_tinyrl.export.literals import float_array, float_literal, int_array, require_identifier
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
@@ -21,6 +21,9 @@ def test_literals_read_back_as_the_same_number(value):
 def test_arrays_are_wrapped() -> None:
     text = float_array(np.full((30, 5), -1.5e-5, np.float32), " " * 4)
     assert text.count("-1.5e-05f") == 150
+    assert max(map(len, text.splitlines())) <= 120
+    text = int_array(np.full((30, 5), -(2**31)), " " * 4)
+    assert text.count("-2147483648") == 150
     assert max(map(len, text.splitlines())) <= 120
 
 

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 import sb3_tinyrl.export
 from sb3_tinyrl import TinySAC
 
-METHODS = ["export_policy", "export_cpp", "export_onnx"]
+METHODS = ["export_policy", "export_cpp", "export_cpp_int8", "export_onnx"]
 
 
 @pytest.mark.parametrize("method", METHODS)

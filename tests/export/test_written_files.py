@@ -1,13 +1,16 @@
 """What the exporters do about the files that they write."""
 
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from policies import PolicyKind
 
-from sb3_tinyrl.export import export_cpp, export_onnx, export_policy
+from sb3_tinyrl.export import export_cpp, export_cpp_int8, export_onnx, export_policy
 
-EVERY_FORMAT = pytest.mark.parametrize("export", [export_cpp, export_policy, export_onnx])
+in_integers = partial(export_cpp_int8, calibration=np.random.default_rng(0).normal(size=(100, 3)))
+EVERY_FORMAT = pytest.mark.parametrize("export", [export_cpp, in_integers, export_policy, export_onnx])
 
 
 @EVERY_FORMAT
