@@ -18,7 +18,7 @@ namespace {
 
     template <typename T, std::size_t DIM>
     void normal(const philox::Engine& engine, philox::Stream stream, std::uint32_t sample, T* target) {
-        philox::normal<DIM>(rl_tools::devices::math::CPU{}, engine, stream, sample, target, 1);
+        philox::normal<DIM, 1>(engine, stream, sample, target);
     }
 
     template <typename T, std::size_t... INDEX>

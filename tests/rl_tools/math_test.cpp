@@ -4,6 +4,7 @@
 // Where long double is no wider than double, as on Apple's ARM, the reference for double errs by some units, too;
 // -DREFERENCE_TYPE=double shows elsewhere what is seen there.
 
+#include <array>
 #include <cstdio>
 #include <limits>
 #include <random>
@@ -98,6 +99,17 @@ namespace {
             "density", [](T x) { return simd::normal(x).density; },
             [](L x) { return std::exp(-x * x / 2) / std::sqrt(2 * std::acos(L(-1))); }, -15, 15, 1,
             LIMITS::epsilon() / 2);
+        const L two_pi = 2 * std::acos(L(-1));
+        // Their zeros apart from x = 0 are no numbers of the format, where few units of x are many of the result.
+        compare<T>(
+            "cos of turns", [](T x) { return simd::direction_of_turns(x).cos; },
+            [two_pi](L x) { return std::cos(two_pi * x); }, 0, 1, 3, LIMITS::epsilon() / 2);
+        compare<T>(
+            "sin of turns", [](T x) { return simd::direction_of_turns(x).sin; },
+            [two_pi](L x) { return std::sin(two_pi * x); }, 0, 1, 3, LIMITS::epsilon() / 2);
+        compare<T>(
+            "sin of turns", [](T x) { return simd::direction_of_turns(x).sin; },
+            [two_pi](L x) { return std::sin(two_pi * x); }, 0, T(0.125), 3);
 
         require(simd::exp(-infinity) == 0 && simd::exp(lowest * 2) == 0, "exp falls to zero");
         require(simd::exp(infinity) == infinity && simd::exp(highest + 1) == infinity, "exp overflows to infinity");
@@ -107,6 +119,11 @@ namespace {
         require(simd::log(T(1)) == 0 && simd::log1p_of_fraction(T(0)) == 0, "log(1) = 0");
         require(simd::tanh(infinity) == 1 && simd::tanh(-infinity) == -1, "tanh saturates");
         require(simd::tanh(T(0)) == 0 && std::signbit(simd::tanh(-T(0))), "tanh keeps the sign of zero");
+        for (const auto& [turns, cos, sin] :
+             {std::array<T, 3>{0, 1, 0}, {T(0.25), 0, 1}, {T(0.5), -1, 0}, {T(0.75), 0, -1}, {1, 1, 0}}) {
+            const auto direction = simd::direction_of_turns(turns);
+            require(direction.cos == cos && direction.sin == sin, "quarters of a turn are exact");
+        }
         require(simd::sigmoid(infinity) == 1 && simd::sigmoid(-infinity) == 0, "sigmoid saturates");
         require(simd::normal(infinity).cumulative == 1 && simd::normal(-infinity).cumulative == 0, "normal saturates");
         require(simd::normal(infinity).density == 0 && simd::normal(LIMITS::max()).density == 0, "density vanishes");

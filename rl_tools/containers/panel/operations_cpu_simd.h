@@ -60,15 +60,27 @@ namespace rl_tools::panel {
         }
     }
 
-    // sums[line][row][:] += a b[line][:], with one broadcast of `a`.
-    template <std::size_t LINES, typename T, std::size_t MR>
-    RL_TOOLS_INLINE void multiply_accumulate_lines(Line<T> (&sums)[LINES][MR], std::size_t row, T a,
-                                                   const Line<T> (&b)[LINES]) {
+    // sum[:] += a b[:]
+    template <typename T>
+    RL_TOOLS_INLINE void multiply_accumulate(Line<T>& sum, T a, const Line<T>& b) {
         const utils::simd::Vector<T> factor = utils::simd::broadcast(a);
+        for (std::size_t v = 0; v < VECTORS<T>; v++) {
+            sum.vectors[v] = sum.vectors[v] + factor * b.vectors[v];
+        }
+    }
+
+    // The sums of a register tile, for each of its lines and rows.
+    template <typename T, std::size_t LINES, std::size_t MR>
+    struct Tile {
+        Line<T> lines[LINES][MR];
+    };
+
+    // sums[line][row][:] += a b[line][:]
+    template <typename T, std::size_t LINES, std::size_t MR>
+    RL_TOOLS_INLINE void multiply_accumulate(Tile<T, LINES, MR>& sums, std::size_t row, T a,
+                                             const Line<T> (&b)[LINES]) {
         for (std::size_t line = 0; line < LINES; line++) {
-            for (std::size_t v = 0; v < VECTORS<T>; v++) {
-                sums[line][row].vectors[v] = sums[line][row].vectors[v] + factor * b[line].vectors[v];
-            }
+            multiply_accumulate(sums.lines[line][row], a, b[line]);
         }
     }
 
@@ -82,12 +94,6 @@ namespace rl_tools::panel {
         }
         return n;
     }
-
-    // The sums of a register tile, for each of its lines and rows.
-    template <typename T, std::size_t LINES, std::size_t MR>
-    struct Tile {
-        Line<T> lines[LINES][MR];
-    };
 
     // tile[k % ACCUMULATORS][line][row][:] += sum over block, k of A[block][row][k] B[line][block * K + k][:]
     //
@@ -105,7 +111,7 @@ namespace rl_tools::panel {
                     for (std::size_t line = 0; line < LINES; line++) {
                         b_lines[line] = load_line(b + line * LINE_STRIDE);
                     }
-                    (multiply_accumulate_lines<LINES>(tiles[s].lines, ROW, a[ROW * LDA + k + s], b_lines), ...);
+                    (multiply_accumulate(tiles[s], ROW, a[ROW * LDA + k + s], b_lines), ...);
                 }
             }
         }

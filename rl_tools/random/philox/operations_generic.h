@@ -1,7 +1,9 @@
 #pragma once
 
-#include <rl_tools/operations/cpu.h>
+#include <cmath>
+
 #include <rl_tools/random/philox/philox.h>
+#include <rl_tools/utils/simd/math.h>
 
 namespace rl_tools::random::philox {
     // Philox4x32-10. Algorithm and constants: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy
@@ -37,30 +39,33 @@ namespace rl_tools::random::philox {
     }
 
     // Two standard normal variates (Box and Muller 1958) from two words.
-    template <typename MATH_DEVICE, typename T>
-    inline void normal_pair(const MATH_DEVICE& device, std::uint32_t word_0, std::uint32_t word_1, T& first,
-                            T& second) {
+    template <typename T>
+    inline void normal_pair(std::uint32_t word_0, std::uint32_t word_1, T& first, T& second) {
+        namespace math = utils::simd::math;
         constexpr T SCALE = T(1) / T(4294967296.0);
         // Half a step above the grid: never the logarithm of zero.
         const T uniform = (static_cast<T>(word_0) + T(0.5)) * SCALE;
-        const T radius = rl_tools::math::sqrt(device, T(-2) * rl_tools::math::log(device, uniform));
-        const T angle = T(2) * rl_tools::math::PI<T> * (static_cast<T>(word_1) * SCALE);
-        first = radius * rl_tools::math::cos(device, angle);
-        second = radius * rl_tools::math::sin(device, angle);
+        const T radius = std::sqrt(T(-2) * math::log(uniform));
+        const auto direction = math::direction_of_turns(static_cast<T>(word_1) * SCALE);
+        first = radius * direction.cos;
+        second = radius * direction.sin;
     }
 
-    // Fills `DIM` standard normal variates that belong to one sample, `stride` apart.
-    template <std::size_t DIM, typename MATH_DEVICE, typename T>
-    inline void normal(const MATH_DEVICE& device, const Engine& engine, Stream stream, std::uint32_t sample, T* target,
-                       std::size_t stride) {
+    // target[DIM][LANES]: `DIM` standard normal variates that belong to each of `LANES` samples from `first_sample` on.
+    //
+    // Nothing branches, so that the loop becomes vector instructions over the samples.
+    template <std::size_t DIM, std::size_t LANES, typename T>
+    inline void normal(const Engine& engine, Stream stream, std::uint32_t first_sample, T* target) {
         constexpr std::uint32_t BLOCKS = (DIM + 3) / 4;
-        for (std::uint32_t i = 0; i < BLOCKS; i++) {
-            const Block bits = block(engine, stream, sample * BLOCKS + i);
-            T values[4];
-            normal_pair(device, bits.words[0], bits.words[1], values[0], values[1]);
-            normal_pair(device, bits.words[2], bits.words[3], values[2], values[3]);
-            for (std::size_t j = 0; j < 4 && 4 * i + j < DIM; j++) {
-                target[(4 * i + j) * stride] = values[j];
+        for (std::uint32_t i = 0; i < BLOCKS; i++, target += 4 * LANES) {
+            for (std::uint32_t lane = 0; lane < LANES; lane++) {
+                const Block bits = block(engine, stream, (first_sample + lane) * BLOCKS + i);
+                T values[4];
+                normal_pair(bits.words[0], bits.words[1], values[0], values[1]);
+                normal_pair(bits.words[2], bits.words[3], values[2], values[3]);
+                for (std::size_t j = 0; j < 4 && 4 * i + j < DIM; j++) {
+                    target[j * LANES + lane] = values[j];
+                }
             }
         }
     }

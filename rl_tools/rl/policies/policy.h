@@ -16,8 +16,7 @@
 // read, "output" [N_HEADS ACTION_DIM][PANEL_LANES] what they write):
 //     initialise(noise, actor)
 //     sample_step_noise(device, parameters, engine, noise)
-//     sample_noise(device, engine, stream, sample, lane, panel)
-//     clear_padding(panel, n_samples)
+//     sample_noise(engine, stream, first_sample, n_samples, panel)
 //     sample_action(device, parameters, noise, latent, output, panel, scratch)
 //     sample_action_gradient(d_log_probability, parameters, output, panel, d_action, n_samples, p, d_output, gradients)
 //     latent_gradient(noise, latent, p, gradients)

@@ -169,6 +169,47 @@ namespace rl_tools::utils::simd::math {
         return T(1) / (T(1) + exp(-x));
     }
 
+    // sin(t) / t and cos(t) for t^2 = `square`, |t| <= pi / 4: their Taylor series, cut off below 2^-27 (float) and
+    // 2^-56 (double) of the sum.
+    template <typename T>
+    RL_TOOLS_INLINE T sinc_of_reduced(T square) {
+        if constexpr (sizeof(T) == sizeof(float)) {
+            return polynomial(square, T(1), T(-1.0 / 6), T(1.0 / 120), T(-1.0 / 5040), T(1.0 / 362880));
+        } else {
+            return polynomial(square, T(1), T(-1.0 / 6), T(1.0 / 120), T(-1.0 / 5040), T(1.0 / 362880),
+                              T(-1.0 / 39916800), T(1.0 / 6227020800), T(-1.0 / 1307674368000),
+                              T(1.0 / 355687428096000));
+        }
+    }
+    template <typename T>
+    RL_TOOLS_INLINE T cos_of_reduced(T square) {
+        if constexpr (sizeof(T) == sizeof(float)) {
+            return polynomial(square, T(1), T(-1.0 / 2), T(1.0 / 24), T(-1.0 / 720), T(1.0 / 40320), T(-1.0 / 3628800));
+        } else {
+            return polynomial(square, T(1), T(-1.0 / 2), T(1.0 / 24), T(-1.0 / 720), T(1.0 / 40320), T(-1.0 / 3628800),
+                              T(1.0 / 479001600), T(-1.0 / 87178291200), T(1.0 / 20922789888000));
+        }
+    }
+
+    // A point of the unit circle.
+    template <typename T>
+    struct Direction {
+        T cos;
+        T sin;
+    };
+    // cos(2 pi x) and sin(2 pi x) for 0 <= x <= 1. Three units at most, of numbers in [1/2, 1) near the zeros at 1/4,
+    // 1/2, 3/4 and 1.
+    template <typename T>
+    RL_TOOLS_INLINE Direction<T> direction_of_turns(T x) {
+        const T quarter = round(T(4) * x);
+        const T t = (x - T(0.25) * quarter) * T(6.28318530717958647693), square = t * t;
+        const T sin = t * sinc_of_reduced(square), cos = cos_of_reduced(square);
+        const bool is_swapped = quarter == T(1) || quarter == T(3);
+        const T first = is_swapped ? sin : cos, second = is_swapped ? cos : sin;
+        return {quarter == T(1) || quarter == T(2) ? -first : first,
+                quarter == T(2) || quarter == T(3) ? -second : second};
+    }
+
     // e^(z^2) erfc(z) for 0 <= z <= 6.25 and its value at 6.25 beyond: the polynomial in u = (4 - 2.28 z) / (4 + z)
     // that meets it in the zeros of the Chebyshev polynomial of degree 11 (float) or 20 (double), which leaves a
     // relative error of 2^-27 or 2^-61.

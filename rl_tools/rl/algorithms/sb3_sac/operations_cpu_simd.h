@@ -98,10 +98,11 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                                                                         SPEC::OBSERVATION_DIVISOR, LANES>(
                 context.replay_buffer, index, context.hyper_parameters.gamma, lane, observation, next_observation,
                 critic_input + OBSERVATION_ROWS);
-            sample_noise(context.device, context.engine, philox::Stream::ACTION_NOISE, sample, lane,
-                         workspace.policy[p]);
-            sample_noise(context.device, context.engine, philox::Stream::NEXT_ACTION_NOISE, sample, lane, next.policy);
         }
+        const auto first_sample = static_cast<std::uint32_t>(p * LANES);
+        sample_noise(context.engine, philox::Stream::ACTION_NOISE, first_sample, n_samples<SPEC>(p),
+                     workspace.policy[p]);
+        sample_noise(context.engine, philox::Stream::NEXT_ACTION_NOISE, first_sample, n_samples<SPEC>(p), next.policy);
         // Scratch memory holds leftovers; lanes without a sample must not, since denormals there would cost time.
         // (Those of the workspace are zero from the start and never written.)
         for (std::size_t row = 0; row < SPEC::OBSERVATION_DIM; row++) {
@@ -109,7 +110,6 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                 next_observation[row * LANES + lane] = 0;
             }
         }
-        clear_padding(next.policy, n_samples<SPEC>(p));
         copy<OBSERVATION_ROWS>(observation, critic_input);
         for (std::size_t i = 1; i < SPEC::N_CRITICS; i++) {
             copy<OBSERVATION_ROWS + ACTION_ROWS>(critic_input, workspace.critics[i].input(p));

@@ -17,16 +17,11 @@ namespace rl_tools::rl::policies::squashed_gaussian {
     template <typename DEVICE, typename SPEC>
     void sample_step_noise(DEVICE&, const Parameters<typename SPEC::T>&, const philox::Engine&, StepNoise<SPEC>&) {}
 
-    // epsilon[ACTION_DIM] of one sample, a column of its panel.
-    template <typename DEVICE, typename SPEC>
-    void sample_noise(DEVICE& device, const philox::Engine& engine, philox::Stream stream, std::uint32_t sample,
-                      std::size_t lane, Panel<SPEC>& panel) {
-        philox::normal<SPEC::ACTION_DIM>(device.math, engine, stream, sample, panel.noise + lane, SPEC::PANEL_LANES);
-    }
-
-    // epsilon = 0 in the lanes from `n_samples` on.
+    // epsilon[ACTION_DIM][PANEL_LANES] of `n_samples` samples from `first_sample` on, and 0 in the lanes behind them.
     template <typename SPEC>
-    void clear_padding(Panel<SPEC>& panel, std::size_t n_samples) {
+    void sample_noise(const philox::Engine& engine, philox::Stream stream, std::uint32_t first_sample,
+                      std::size_t n_samples, Panel<SPEC>& panel) {
+        philox::normal<SPEC::ACTION_DIM, SPEC::PANEL_LANES>(engine, stream, first_sample, panel.noise);
         for (std::size_t row = 0; row < SPEC::ACTION_DIM; row++) {
             for (std::size_t lane = n_samples; lane < SPEC::PANEL_LANES; lane++) {
                 panel.noise[row * SPEC::PANEL_LANES + lane] = 0;
@@ -147,8 +142,8 @@ namespace rl_tools::rl::policies::squashed_gaussian {
             return;
         }
         if (noise.engine) {
-            philox::normal<ACTION_DIM>(device.math, *noise.engine, philox::Stream::EXPLORATION_NOISE,
-                                       static_cast<std::uint32_t>(i), target, 1);
+            philox::normal<ACTION_DIM, 1>(*noise.engine, philox::Stream::EXPLORATION_NOISE,
+                                          static_cast<std::uint32_t>(i), target);
         } else {
             for (std::size_t j = 0; j < ACTION_DIM; j++) {
                 target[j] = static_cast<T>(noise.normal[i * ACTION_DIM + j]);

@@ -50,8 +50,8 @@ namespace rl_tools::rl::policies::state_dependent_noise {
         constexpr std::size_t ACTION_DIM = SPEC::ACTION_DIM;
         for (std::size_t k = 0; k < SPEC::LATENT_DIM; k++) {
             T* row = matrix + k * ACTION_DIM;
-            philox::normal<ACTION_DIM>(device.math, engine, philox::Stream::EXPLORATION_MATRIX,
-                                       static_cast<std::uint32_t>(index * SPEC::LATENT_DIM + k), row, 1);
+            philox::normal<ACTION_DIM, 1>(engine, philox::Stream::EXPLORATION_MATRIX,
+                                          static_cast<std::uint32_t>(index * SPEC::LATENT_DIM + k), row);
             for (std::size_t j = 0; j < ACTION_DIM; j++) {
                 T sigma, derivative;
                 standard_deviation(device.math, parameters.use_expln != 0, parameters.log_std.value[k * ACTION_DIM + j],
@@ -69,8 +69,8 @@ namespace rl_tools::rl::policies::state_dependent_noise {
         using T = typename SPEC::T;
         constexpr std::size_t ACTION_DIM = SPEC::ACTION_DIM;
         for (std::size_t k = first; k < end; k++) {
-            philox::normal<ACTION_DIM>(device, engine, philox::Stream::NOISE_MATRIX, static_cast<std::uint32_t>(k),
-                                       noise.normal + k * ACTION_DIM, 1);
+            philox::normal<ACTION_DIM, 1>(engine, philox::Stream::NOISE_MATRIX, static_cast<std::uint32_t>(k),
+                                          noise.normal + k * ACTION_DIM);
             for (std::size_t j = 0; j < ACTION_DIM; j++) {
                 const std::size_t i = k * ACTION_DIM + j, transposed = j * SPEC::LATENT_DIM + k;
                 T& sigma = noise.standard_deviation[i];
@@ -95,11 +95,8 @@ namespace rl_tools::rl::policies::state_dependent_noise {
     }
 
     // No sample has noise of its own.
-    template <typename DEVICE, typename SPEC>
-    void sample_noise(DEVICE&, const philox::Engine&, philox::Stream, std::uint32_t, std::size_t, Panel<SPEC>&) {}
-
     template <typename SPEC>
-    void clear_padding(Panel<SPEC>&, std::size_t) {}
+    void sample_noise(const philox::Engine&, philox::Stream, std::uint32_t, std::size_t, Panel<SPEC>&) {}
 
     // a = tanh(u), u = clip(mean) + noise, noise = W^T latent, W = sigma epsilon
     // s^2 = (sigma^2)^T latent^2 + 1e-6
