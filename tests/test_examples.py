@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -124,35 +125,67 @@ def test_other_environments_are_learned(folder: str, timesteps: int, enough: flo
     assert number("mean return", run("custom_environment/train.py", *arguments)) > enough
 
 
-@pytest.mark.slow
-def test_learning_curve_is_resumed(tmp_path: Path):
-    arguments = ("--tasks", "pendulum", "--timesteps", 120, "--output", tmp_path)
-    path = tmp_path / "learning_curve.json"
-
-    run("learning_curve.py", *arguments, "--seeds", 0)
-    first = json.loads(path.read_text())
-    run("learning_curve.py", *arguments, "--seeds", 0, 1)
-    both = json.loads(path.read_text())
-
-    assert [*first["pendulum"]] == ["TinySAC", "SAC (SB3)"]
-    for algorithm, curves in both["pendulum"].items():
-        assert [*curves] == ["0", "1"]
-        assert curves["0"] == first["pendulum"][algorithm]["0"]
-        for curve in curves.values():
-            assert curve["steps"] == [*range(0, 121, 15)]
-            assert curve["seconds"] == sorted(curve["seconds"])
-            assert len(curve["returns"]) == 9
-    assert (tmp_path / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+CURVES = EXAMPLES / "learning_curves"
 
 
 @pytest.mark.slow
-def test_learning_curves_of_different_budgets_are_kept_apart(tmp_path: Path):
-    shorter = {"pendulum": {"TinySAC": {"0": {"steps": [0, 100]}}}}
-    (tmp_path / "learning_curve.json").write_text(json.dumps(shorter))
-    command = [sys.executable, str(EXAMPLES / "learning_curve.py"), "--seeds", "0", "--output", str(tmp_path)]
-    process = subprocess.run(command, capture_output=True, text=True)
+def test_learning_curves_are_made_into_table_and_picture(tmp_path: Path):
+    arguments = ("--tasks", "pendulum", "--timesteps", 240, "--output", tmp_path, "--checkpoints", tmp_path / "c")
+    run("learning_curves/run.py", *arguments, "--seeds", 0)
+    first = {path: path.read_bytes() for path in (tmp_path / "pendulum").iterdir()}
+    run("learning_curves/run.py", *arguments, "--seeds", 0, 1)
+    assert {path: path.read_bytes() for path in first} == first
+    assert {path.name for path in (tmp_path / "pendulum").iterdir()} == {
+        f"{name}_{seed}.json" for name in ("TinySAC", "SAC") for seed in (0, 1)
+    }
+    for path in (tmp_path / "pendulum").iterdir():
+        result = json.loads(path.read_text())
+        assert result["settings"] == {"env": "Pendulum-v1", "timesteps": 240, "learning_rate": 1e-3}
+        assert result["steps"] == [*range(0, 241, 12)]
+        assert result["seconds"] == sorted(result["seconds"])
+        assert (len(result["returns"]), len(result["final_returns"])) == (21, 50)
+    assert not [*(tmp_path / "c").rglob("steps_*")]  # nothing is left of runs that have finished
+
+    output = run("learning_curves/report.py", "--runs", tmp_path)
+    assert "| Pendulum-v1, 20,000 | 2 |" in output
+    assert (tmp_path / "table.md").read_text() in output
+    assert (tmp_path / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
+
+    process = subprocess.run(
+        [sys.executable, CURVES / "run.py", *map(str, arguments), "--seeds", "0", "--timesteps", "120"],
+        capture_output=True,
+        text=True,
+    )
     assert process.returncode == 2
-    assert "choose another --output" in process.stderr
+    assert "is a run of other settings or length; choose another --output" in process.stderr
+
+
+@pytest.mark.slow
+def test_a_learning_curve_goes_on_where_it_was_killed(tmp_path: Path):
+    """And what another command works at is left to it."""
+    command = [
+        *(sys.executable, str(CURVES / "run.py"), "--tasks", "pendulum", "--seeds", "0", "--timesteps", "2400"),
+        *("--output", str(tmp_path), "--checkpoints", str(tmp_path / "c")),
+    ]
+    folder = tmp_path / "c" / "2400" / "pendulum" / "TinySAC_0"
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not (kept := [*folder.glob("steps_*")]) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        beside = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        time.sleep(0.2)
+        process.kill()
+    assert kept
+    points = json.loads(next(iter(folder.glob("steps_*/points.json"))).read_text())
+    beside.communicate(timeout=600)
+    assert beside.returncode == 0
+    subprocess.run(command, check=True, capture_output=True)
+
+    result = json.loads((tmp_path / "pendulum" / "TinySAC_0.json").read_text())
+    assert result["steps"] == [*range(0, 2401, 120)]
+    for name in ("steps", "seconds", "returns"):
+        assert result[name][: len(points[name])] == points[name]
+    assert not folder.exists()
 
 
 @pytest.mark.slow

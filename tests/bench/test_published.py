@@ -1,5 +1,6 @@
 """Numbers in the README and in the documentation are those that a command wrote."""
 
+import importlib
 import json
 import re
 import shlex
@@ -56,14 +57,18 @@ def test_scaling_is_of_the_documented_command():
         }
 
 
-def test_learning_curves_are_of_the_documented_commands():
+def test_table_of_learning_curves_is_what_the_runs_say(monkeypatch: pytest.MonkeyPatch):
+    """And each run has the settings that the tasks have today."""
+    pytest.importorskip("rliable")
+    folder = FIGURES / "learning_curves"
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "learning_curves"))
+    curves, run = importlib.import_module("report"), importlib.import_module("run")
+    runs = curves.read_runs(folder)
+    assert (folder / "table.md").read_text() == curves.table(runs), "run examples/learning_curves/report.py"
+    for task, by_algorithm in runs.items():
+        for result in (*by_algorithm["TinySAC"], *by_algorithm["SAC"]):
+            assert result["settings"] == run.settings_of(curves.TASKS[task])
+            assert result["steps"][-1] == curves.TASKS[task].timesteps
     page = (ROOT / "docs" / "guide" / "learning_curves.md").read_text()
-    runs = set()
-    for command in re.findall(r"^python examples/learning_curve.py .*--output docs/_static$", page, re.M):
-        words = shlex.split(command)
-        tasks = words[words.index("--tasks") + 1 : words.index("--seeds")]
-        seeds = words[words.index("--seeds") + 1 : words.index("--output")]
-        runs |= {(task, seed) for task in tasks for seed in seeds}
-    results = json.loads((FIGURES / "learning_curve.json").read_text())
-    for algorithm in ("TinySAC", "SAC (SB3)"):
-        assert {(task, seed) for task, curves in results.items() for seed in curves[algorithm]} == runs
+    assert "{include} ../_static/learning_curves/table.md" in page
+    assert "(../_static/learning_curves/learning_curves.png)" in page
