@@ -112,13 +112,3 @@ def test_learning_curves_of_different_budgets_are_kept_apart(tmp_path: Path):
     process = subprocess.run(command, capture_output=True, text=True)
     assert process.returncode == 2
     assert "choose another --output" in process.stderr
-
-
-@pytest.mark.slow
-def test_a_sweep_compiles_one_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("SB3_TINYRL_CACHE_DIR", str(tmp_path))
-    output = run("optuna_sweep.py", "--trials", 4, "--timesteps", 130, "--net-arch", 16)
-
-    assert re.findall(r"kernels compiled: (\d+)", output) == ["1", "0", "0", "0"]
-    assert len([*tmp_path.glob("*.so")]) == 1
-    assert "best return" in output
