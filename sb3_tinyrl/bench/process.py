@@ -27,14 +27,17 @@ class PeerProcess:
     :param settings: what is measured
     :param folder: for its log and temporary files; made here
     :param kernels: where compiled kernels are kept; by default in ``folder``, so that compiling is cold
+    :param first_core: of those that it may use, counted among those that this process may use
     """
 
-    def __init__(self, peer: str, settings: Settings, folder: Path, kernels: Path | None = None) -> None:
+    def __init__(
+        self, peer: str, settings: Settings, folder: Path, kernels: Path | None = None, first_core: int = 0
+    ) -> None:
         folder.mkdir()
         self._log_path = folder / "log.txt"
         with open(self._log_path, "w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "sb3_tinyrl.bench.worker", peer, settings.to_json()],
+                [sys.executable, "-m", "sb3_tinyrl.bench.worker", peer, settings.to_json(), str(first_core)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
