@@ -11,7 +11,18 @@ from imports import HEAVY, imported_by
 from models import TIMEOUT
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("bench", "scaling", "seeds-or-threads", "env-speed", "cache", "check-env", "doctor", "export", "train", "enjoy")
+COMMANDS = (
+    "bench",
+    "scaling",
+    "seeds-or-threads",
+    "env-speed",
+    "cache",
+    "check-env",
+    "doctor",
+    "export",
+    "train",
+    "enjoy",
+)
 
 
 @pytest.fixture
