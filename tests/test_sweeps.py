@@ -226,9 +226,9 @@ def test_the_array_of_the_guide_trains_with_the_kernel_that_was_built_ahead(tmp_
     (tmp_path / "one_seed.py").write_text(seed.replace("20_000", "120"))
     programs = tmp_path / "bin"
     programs.mkdir()
-    (programs / "python").symlink_to(sys.executable)
-    (programs / "sb3-tinyrl").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sb3_tinyrl "$@"\n')
-    (programs / "sb3-tinyrl").chmod(0o755)
+    for name, arguments in (("python", ""), ("sb3-tinyrl", "-m sb3_tinyrl")):
+        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+        (programs / name).chmod(0o755)
     path = {"PATH": os.pathsep.join([str(programs), os.environ["PATH"]])}
 
     def bash(script: str, **variables: str) -> None:
