@@ -48,7 +48,7 @@ args = parser.parse_args()
 
 
 def storage() -> str | BaseStorage:
-    """A journal needs no server, and file systems of a network can hold it; thousands of workers need a database."""
+    """A journal needs no server, and file systems of a network can hold it; hundreds of workers need a database."""
     path = str(args.output / "journal.log")
     return args.storage or JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
 
@@ -67,12 +67,13 @@ def model_of(trial: optuna.Trial) -> TinySAC:
         "seed": trial.number,
         "n_threads": 1,
     }
-    lost = args.output / str(trial.user_attrs.get(CONTINUES))
-    if not (lost / "buffer.pkl").exists():  # which is written last
+    lost = trial.user_attrs.get(CONTINUES)
+    folder = args.output / str(lost)
+    if lost is None or not (folder / "buffer.pkl").exists():  # which is written last
         return TinySAC("MlpPolicy", args.env, **arguments)
-    model = TinySAC.load(lost / "model.zip", env=gym.make(args.env))
-    model.load_replay_buffer(lost / "buffer.pkl")
-    print(f"trial {trial.number} goes on with trial {lost.name} from step {model.num_timesteps}", flush=True)
+    model = TinySAC.load(folder / "model.zip", env=gym.make(args.env))
+    model.load_replay_buffer(folder / "buffer.pkl")
+    print(f"trial {trial.number} goes on with trial {lost} from step {model.num_timesteps}", flush=True)
     return model
 
 
@@ -85,8 +86,8 @@ def objective(trial: optuna.Trial) -> float:
     folder = args.output / str(trial.number)
     folder.mkdir(exist_ok=True)
     while True:
-        missing = args.timesteps - model.num_timesteps  # none where the lost trial lacked its last evaluation alone
-        model.learn(min(missing, args.timesteps // args.rungs), reset_num_timesteps=False)
+        if model.num_timesteps < args.timesteps:  # else the lost trial lacked its last evaluation alone
+            model.learn(args.timesteps // args.rungs, reset_num_timesteps=False)
         mean_return, _ = evaluate_policy(model, env, n_eval_episodes=5)
         model.save(folder / "model.zip")
         model.save_replay_buffer(folder / "buffer.pkl")
@@ -138,7 +139,7 @@ def work(study: optuna.Study) -> None:
         except Exception:
             study.tell(trial, state=TrialState.FAIL)
             raise
-        print(f"trial {trial.number}: {finished.state.name.lower()}, return {finished.value:.0f}", flush=True)
+        print(f"trial {trial.number}: {finished.state.name.lower()}, return {finished.value}", flush=True)
 
 
 args.output.mkdir(parents=True, exist_ok=True)

@@ -74,7 +74,7 @@ class Study:
         return optuna.load_study(study_name="Pendulum-v1", storage=storage).get_trials(states=states)
 
     def stop_a_worker(self) -> tuple[int, int]:
-        """Return its process and the number of its trial, which has a checkpoint and is not finished."""
+        """Return its process and the number of its trial, which has a checkpoint; it holds no lock of the storage."""
         found: list[tuple[int, int]] = []
 
         def stopped() -> bool:
@@ -84,7 +84,7 @@ class Study:
                 if trial.intermediate_values:
                     worker = int(trial.user_attrs["worker"].split()[1])
                     os.kill(worker, signal.SIGSTOP)
-                    if trial.number in (other.number for other in self.trials(TrialState.RUNNING)):
+                    if self.is_running(trial.number) and not (self.output / "journal.log.lock").exists():
                         found.append((worker, trial.number))
                         return True
                     os.kill(worker, signal.SIGCONT)
@@ -92,6 +92,13 @@ class Study:
 
         wait_for(stopped)
         return found[0]
+
+    def is_running(self, number: int) -> bool:
+        """Whether a trial is; False as well where a worker that was stopped holds the database's lock."""
+        try:
+            return number in (trial.number for trial in self.trials(TrialState.RUNNING))
+        except optuna.exceptions.StorageInternalError:
+            return False
 
     def require_heir(self, lost: int, text: str) -> None:
         """One other trial has gone on with the lost one, from its checkpoint."""
@@ -127,6 +134,25 @@ def test_optuna_survives_a_killed_worker(has_database: bool, tmp_path: Path, mon
     study.require_heir(lost, text)
     assert len(study.trials(*FINISHED)) == 6
     assert len([*kernels.glob("*.so")]) == 1
+
+
+@pytest.mark.slow
+def test_optuna_worker_that_is_interrupted_gives_its_trial_back(tmp_path: Path):
+    """At once: no other worker waits until it counts as lost."""
+    study = Study(tmp_path, has_database=False)
+    with study.started("--trials", 5) as process:
+        worker, lost = study.stop_a_worker()
+        os.kill(worker, signal.SIGINT)
+        os.kill(worker, signal.SIGCONT)
+        text, _ = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == -signal.SIGINT, text
+    (waiting,) = study.trials(TrialState.WAITING)
+    assert waiting.user_attrs == {"continues": lost}
+
+    with study.started("--trials", len(study.trials(*FINISHED)) + 1) as process:
+        text, _ = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, text
+    study.require_heir(lost, text)
 
 
 @pytest.mark.slow
