@@ -53,6 +53,8 @@ CLASSES = (
     "sb3_tinyrl.NativeVecEnv",
     "sb3_tinyrl.environments.NativeEnv",
     "sb3_tinyrl.environments.NativeVectorEnv",
+    "sb3_tinyrl.export.QuantizationErrors",
+    "sb3_tinyrl.export.Errors",
     "sb3_tinyrl.tinyrl.SAC",
     "sb3_tinyrl.tinyrl.State",
     "sb3_tinyrl.tinyrl.Checkpoint",

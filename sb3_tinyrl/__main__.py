@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from sb3_tinyrl.bench import cli as bench
-from sb3_tinyrl.bench import env_speed
+from sb3_tinyrl.bench import env_speed, seeds_or_threads
 from sb3_tinyrl.bench.scaling import sweep as scaling
 from sb3_tinyrl.commands import cache, doctor, export, new_env, zoo
 from sb3_tinyrl.environments import checking
@@ -20,7 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog=_program(sys.argv[0]), description="Tools around TinySAC.")
     parser.add_argument("--version", action="version", version=f"sb3-tinyrl {version('sb3-tinyrl')}")
     commands = parser.add_subparsers(metavar="command", required=True)
-    for command in (bench, scaling, env_speed, cache, new_env, checking, doctor, export, zoo):
+    for command in (bench, scaling, seeds_or_threads, env_speed, cache, new_env, checking, doctor, export, zoo):
         command.add_command(commands)
     arguments, others = parser.parse_known_args()
     if "env" in arguments or "passes_on" in arguments:

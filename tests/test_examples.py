@@ -186,13 +186,3 @@ def test_a_learning_curve_goes_on_where_it_was_killed(tmp_path: Path):
     for name in ("steps", "seconds", "returns"):
         assert result[name][: len(points[name])] == points[name]
     assert not folder.exists()
-
-
-@pytest.mark.slow
-def test_a_sweep_compiles_one_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("SB3_TINYRL_CACHE_DIR", str(tmp_path))
-    output = run("optuna_sweep.py", "--trials", 4, "--timesteps", 130, "--net-arch", 16)
-
-    assert re.findall(r"kernels compiled: (\d+)", output) == ["1", "0", "0", "0"]
-    assert len([*tmp_path.glob("*.so")]) == 1
-    assert "best return" in output

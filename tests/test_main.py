@@ -13,7 +13,19 @@ from models import TIMEOUT
 from sb3_tinyrl.__main__ import main
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("bench", "scaling", "env-speed", "cache", "new-env", "check-env", "doctor", "export", "train", "enjoy")
+COMMANDS = (
+    "bench",
+    "scaling",
+    "seeds-or-threads",
+    "env-speed",
+    "cache",
+    "new-env",
+    "check-env",
+    "doctor",
+    "export",
+    "train",
+    "enjoy",
+)
 
 
 @pytest.fixture

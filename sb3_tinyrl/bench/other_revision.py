@@ -1,7 +1,7 @@
 """The worker for TinySAC of another revision: that package, with the ``bench`` of this one in the place of its own.
 
-A script, since ``-m`` would import the other revision's. Run as ``python other_revision.py <peer> <settings as JSON>``
-with the other revision's checkout as the first folder of ``$PYTHONPATH``.
+A script, since ``-m`` would import the other revision's. Run as ``python other_revision.py``, with the arguments of
+``worker``, and with the other revision's checkout as the first folder of ``$PYTHONPATH``.
 """
 
 from __future__ import annotations

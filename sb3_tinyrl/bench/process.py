@@ -29,6 +29,7 @@ class PeerProcess:
     :param folder: for its log and temporary files; made here
     :param kernels: where compiled kernels are kept; by default in ``folder``, so that compiling is cold
     :param checkout: of the TinySAC that it uses; by default this one
+    :param first_core: of those that it may use, counted among those that this process may use
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class PeerProcess:
         folder: Path,
         kernels: Path | None = None,
         checkout: Path | None = None,
+        first_core: int = 0,
     ) -> None:
         folder.mkdir()
         self._log_path = folder / "log.txt"
@@ -45,7 +47,7 @@ class PeerProcess:
         paths = [path for path in (str(checkout or ""), os.environ.get("PYTHONPATH")) if path]
         with open(self._log_path, "w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *worker, peer, settings.to_json()],
+                [sys.executable, *worker, peer, settings.to_json(), str(first_core)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

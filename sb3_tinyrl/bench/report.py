@@ -1,4 +1,4 @@
-"""How results are shown: tables on the terminal and in Markdown, everything as JSON, and a picture."""
+"""How results are shown: tables on the terminal and in Markdown, everything as JSON, perhaps a picture."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Report:
     :param tables: titles, where there are any, and rows, the header first
     :param failures: why something is missing, by what it is
     :param footnote: how and on what it was measured
-    :param draw: draws the picture into an empty figure
+    :param draw: draws the picture into an empty figure, where there is one
     :param verdict: what to conclude, where there is something
     :param interruption: where the measurement was interrupted
     """
@@ -38,14 +38,14 @@ class Report:
     tables: list[tuple[str | None, list[list[str]]]]
     failures: dict[str, str]
     footnote: str
-    draw: Callable[[Figure], None]
+    draw: Callable[[Figure], None] | None = None
     verdict: str = ""
     interruption: str = ""
 
     @property
     def files(self) -> list[str]:
         """The names of the files that :meth:`write` writes."""
-        return [f"{self.name}.{suffix}" for suffix in ("json", "md", "png")]
+        return [f"{self.name}.{suffix}" for suffix in ("json", "md", *(["png"] if self.draw else []))]
 
     def show(self, console: Console) -> None:
         """Print the tables."""
@@ -59,10 +59,11 @@ class Report:
 
     def write(self, folder: Path) -> None:
         """Write the files."""
-        content, markdown, picture = (folder / file for file in self.files)
+        content, markdown, *picture = (folder / file for file in self.files)
         content.write_text(json.dumps(self.content, indent=2) + "\n")
         markdown.write_text(self._markdown(), encoding="utf-8")
-        self._write_picture(picture)
+        if self.draw:
+            self._write_picture(self.draw, *picture)
 
     def _markdown(self) -> str:
         blocks = []
@@ -74,14 +75,14 @@ class Report:
         sentences = (self.verdict, self.footnote, f"Command: `{self.command}`.")
         return "\n\n".join([*blocks, " ".join(filter(None, sentences))]) + "\n"
 
-    def _write_picture(self, path: Path) -> None:
+    def _write_picture(self, draw: Callable[[Figure], None], path: Path) -> None:
         import matplotlib
 
         matplotlib.use("Agg")
         import matplotlib.pyplot as plt
 
         figure = plt.figure(layout="constrained")
-        self.draw(figure)
+        draw(figure)
         for axes in figure.axes:
             axes.spines[["top", "right"]].set_visible(False)
         figure.savefig(path, dpi=150)

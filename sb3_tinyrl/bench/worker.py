@@ -1,7 +1,7 @@
 """The process in which one peer lives: a measurement's name on each line of its input, a result on each of its output.
 
-Run as ``python -m sb3_tinyrl.bench.worker <peer> <settings as JSON>``; the environment alone, without a SAC,
-lives in one like it, under the name ``environment``.
+Run as ``python -m sb3_tinyrl.bench.worker <peer> <settings as JSON> <first core>``; the environment alone, without a
+SAC, lives in one like it, under the name ``environment``.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sb3_tinyrl.bench.settings import Settings
 
 def main() -> None:
     """Serve until the input ends."""
-    name, settings_json = sys.argv[1:]
+    name, settings_json, first_core = sys.argv[1:]
     settings = Settings.from_json(settings_json)
     # What libraries print, from C++ too, goes where errors go: the output is for results.
     results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     if sys.platform == "linux":
         # The one limit that every library respects.
-        cpus = sorted(os.sched_getaffinity(0))
+        cpus = sorted(os.sched_getaffinity(0))[int(first_core) :]
         os.sched_setaffinity(0, cpus[: settings.threads])
     with suppress(KeyboardInterrupt):  # from the terminal, to all processes of the benchmark at once
         _serve(_measured(name)(settings), results)

@@ -6,6 +6,7 @@ import re
 import shlex
 from dataclasses import fields
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -55,6 +56,19 @@ def test_scaling_is_of_the_documented_command():
         assert {f"{name} {point['value']:,}" for point in points} | failed == {
             f"{name} {value:,}" for value in AXES[name].values
         }
+
+
+def test_seeds_or_threads_is_of_the_documented_command():
+    table = (FIGURES / "seeds_or_threads.md").read_text()
+    results = json.loads((FIGURES / "seeds_or_threads.json").read_text())
+    page = (ROOT / "docs" / "guide" / "cluster.md").read_text()
+    assert "{include} ../_static/seeds_or_threads.md" in page
+    assert shlex.split(results["command"])[:4] == ["python", "-m", "sb3_tinyrl", "seeds-or-threads"]
+    assert f"Command: `{results['command']}`." in table
+    for line, measurement in (("seeds at once", "seeds"), ("one seed", "threads")):
+        cells = re.search(rf"^\|[^|]*{line}[^|]*\|(.*)\|$", table, re.MULTILINE)[1].split("|")
+        medians = [median(measured[measurement]) for measured in results["widths"]]
+        assert [float(cell.replace(",", "")) for cell in cells] == pytest.approx(medians, rel=0.01)
 
 
 def test_table_of_learning_curves_is_what_the_runs_say(monkeypatch: pytest.MonkeyPatch):
