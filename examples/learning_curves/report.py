@@ -41,14 +41,15 @@ class Estimate(NamedTuple):
 
 
 def read_runs(folder: Path) -> Runs:
-    """Finished runs by task and algorithm, of the seeds that both algorithms have."""
+    """Finished runs by task and algorithm, of the seeds that both algorithms have; tasks with a single one wait."""
     runs: Runs = {}
     for task in TASKS:
         found = {
             name: {int(path.stem.rpartition("_")[2]): path for path in (folder / task).glob(f"{name}_*.json")}
             for name in ALGORITHMS
         }
-        if seeds := sorted(set.intersection(*map(set, found.values()))):
+        seeds = sorted(set.intersection(*map(set, found.values())))
+        if len(seeds) > 1:
             runs[task] = {
                 name: [json.loads(found[name][seed].read_text(encoding="utf-8")) for seed in seeds]
                 for name in ALGORITHMS
@@ -166,7 +167,7 @@ def main() -> None:
     args = parser.parse_args()
     runs = read_runs(args.runs)
     if not runs:
-        parser.error(f"{args.runs} has no finished run of both algorithms with one seed; run.py makes them")
+        parser.error(f"{args.runs} has no two finished runs of each algorithm with the same seeds; run.py makes them")
     markdown = table(runs)
     (args.runs / "table.md").write_text(markdown, encoding="utf-8")
     draw(runs).savefig(args.runs / "learning_curves.png", dpi=100)

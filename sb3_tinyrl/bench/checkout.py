@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import sb3_tinyrl
-
-_PACKAGE = Path(sb3_tinyrl.__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class RevisionError(Exception):

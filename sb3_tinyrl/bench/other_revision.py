@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -18,16 +19,19 @@ def main() -> None:
     # The folder of a script comes first, with modules whose names others have, too. What -m puts there, the current
     # folder, may hold this revision's package, and the user's environments.
     sys.path[:] = [*(path for path in sys.path if Path(path).resolve() != here), os.getcwd()]
-    import sb3_tinyrl
+    package_of_revision = import_module("sb3_tinyrl")  # not this revision's, as an import statement would say
 
-    checkout, package = Path(os.environ["PYTHONPATH"].split(os.pathsep)[0]), Path(sb3_tinyrl.__file__).parent
+    checkout, package = (
+        Path(os.environ["PYTHONPATH"].split(os.pathsep)[0]),
+        Path(str(package_of_revision.__file__)).parent,
+    )
     if package.parent != checkout:
         raise ImportError(f"found the package in {package}, expected it in {checkout}")
     spec = spec_from_file_location("sb3_tinyrl.bench", here / "__init__.py", submodule_search_locations=[str(here)])
     assert spec is not None
     assert spec.loader is not None
     bench = module_from_spec(spec)
-    sys.modules[bench.__name__] = sb3_tinyrl.bench = bench
+    sys.modules[bench.__name__] = package_of_revision.bench = bench  # type: ignore[attr-defined]
     spec.loader.exec_module(bench)
 
     from sb3_tinyrl.bench import worker
