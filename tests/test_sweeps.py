@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TIMEOUT = 240  # seconds until a test gives up on what it has started
 MEMORY = {"object_store_memory": 100 * 2**20}
-RAY_ARGUMENTS = ("--net-arch", 16, "--trials", 3, "--timesteps", 6000, "--rungs", 6)
+# So wide that a trial lasts some seconds: its machine is lost before it ends.
+RAY_ARGUMENTS = ("--net-arch", 256, "--trials", 3, "--timesteps", 6000, "--rungs", 6)
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
