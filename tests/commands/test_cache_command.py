@@ -8,12 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from models import TIMEOUT, make
 
-from sb3_tinyrl.__main__ import main
 from sb3_tinyrl._native.jit.cache import KernelCache, cache_key
 
 DAY = 86400
@@ -38,16 +38,8 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sb3_tinyrl", "cache", *map(str, arguments)])
-        try:
-            status = main()
-        except SystemExit as error:
-            status = int(error.code or 0)
-        return status, *capsys.readouterr()
-
-    return run
+def command(run_command: Command) -> Command:
+    return partial(run_command, "cache")
 
 
 def libraries(folder: Path) -> int:

@@ -1,6 +1,5 @@
 """``sb3-tinyrl export`` from its arguments to its files, which are those of the functions."""
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,23 +11,14 @@ from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_tinyrl import TinySAC
-from sb3_tinyrl.__main__ import main
 from sb3_tinyrl.export import export_cpp, export_cpp_int8, export_onnx, export_policy
 
 Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sb3-tinyrl", "export", *map(str, arguments)])
-        try:
-            status = main()
-        except SystemExit as error:
-            status = int(error.code or 0)
-        return status, *capsys.readouterr()
-
-    return run
+def command(run_command: Command) -> Command:
+    return partial(run_command, "export")
 
 
 @pytest.mark.parametrize("cls", [TinySAC, SAC])

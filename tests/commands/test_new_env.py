@@ -1,32 +1,22 @@
 """``sb3-tinyrl new-env`` from its arguments to its files. tests/test_first_minute.py runs them."""
 
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from sb3_tinyrl.__main__ import main
 from sb3_tinyrl._native.abi.env_batch import Environments
 
 Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_command: Command) -> Command:
     """Runs it in an empty folder; returns status, output and errors."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sb3-tinyrl", "new-env", *map(str, arguments)])
-        try:
-            status = main()
-        except SystemExit as error:
-            status = int(error.code or 0)
-        return status, *capsys.readouterr()
-
-    return run
+    return partial(run_command, "new-env")
 
 
 def contents(folder: Path) -> dict[str, str]:
