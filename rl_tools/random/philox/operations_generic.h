@@ -57,14 +57,14 @@ namespace rl_tools::random::philox {
     template <std::size_t DIM, std::size_t LANES, typename T>
     inline void normal(const Engine& engine, Stream stream, std::uint32_t first_sample, T* target) {
         constexpr std::uint32_t BLOCKS = (DIM + 3) / 4;
-        for (std::uint32_t i = 0; i < BLOCKS; i++, target += 4 * LANES) {
+        for (std::uint32_t i = 0; i < BLOCKS; i++) {
             for (std::uint32_t lane = 0; lane < LANES; lane++) {
                 const Block bits = block(engine, stream, (first_sample + lane) * BLOCKS + i);
                 T values[4];
                 normal_pair(bits.words[0], bits.words[1], values[0], values[1]);
                 normal_pair(bits.words[2], bits.words[3], values[2], values[3]);
                 for (std::size_t j = 0; j < 4 && 4 * i + j < DIM; j++) {
-                    target[j * LANES + lane] = values[j];
+                    target[(4 * i + j) * LANES + lane] = values[j];
                 }
             }
         }
