@@ -90,7 +90,8 @@ class IntegerPolicy:
         with np.errstate(over="ignore"):
             scaled = observations * np.ldexp(np.float32(1), self.observation_fraction_bits)
         scaled = scaled.clip(-OBSERVATION_BOUND, OBSERVATION_BOUND)
-        return np.trunc(scaled + np.copysign(np.float32(0.5), scaled)).astype(np.int64)
+        integers: IntArray = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)).astype(np.int64)
+        return integers
 
     def action_values(self, actions: IntArray) -> Float64Array:
         """Convert actions of shape ``(n, action_dim)`` to the environment's units."""
