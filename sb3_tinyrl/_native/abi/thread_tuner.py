@@ -13,6 +13,7 @@ MAX_THREADS = 16
 _CALLS_EACH = 12
 _CALLS_EACH_LATER = 4
 _CALLS_UNTIL_NEXT_TRIAL = 500
+_CALLS_UNTIL_CONFIRMED = 20
 #: Where Linux describes its cores.
 _CORES = Path("/sys/devices/system/cpu")
 #: What the speed of a core must be, beside that of the fastest one, to count as fast: the large cores of ARM's
@@ -76,7 +77,8 @@ class ThreadTuner:
     """Tries 1, 2, 4, ... threads and one for each fast core in turn; stays with the fastest, until it tries them again.
 
     A small network is updated in less time than other threads need to wake up, and a busy machine has no time for
-    them; neither is known before, nor does a machine stay as busy as it is.
+    them; neither is known before, nor does a machine stay as busy as it is. What another program does for a moment
+    changes nothing: a later trial has to come out the same a second time, some calls afterwards.
 
     :param fixed: a number that the user asks for; nothing is measured then
     :param n_started: threads that there are, if fewer than asked for or available
@@ -85,26 +87,36 @@ class ThreadTuner:
     def __init__(self, fixed: int | None = None, n_started: int = MAX_THREADS) -> None:
         self.largest = min(available_threads() if fixed is None else fixed, n_started)
         self._candidates = _candidates(self.largest, available_fast_threads()) if fixed is None else [self.largest]
-        self._chosen = self.largest
+        self._chosen: int | None = self.largest if len(self._candidates) == 1 else None
+        self._challenger: int | None = None
         self._try(_CALLS_EACH)
 
     def _try(self, calls_each: int) -> None:
         # The fastest of several calls: the others were held up by something else.
         self._fastest = dict.fromkeys(self._candidates, float("inf"))
         self._to_try = self._candidates * calls_each if len(self._candidates) > 1 else []
-        self._n_calls = 0
 
     def next(self) -> int:
         """The number of threads for the next call."""
-        return self._to_try[-1] if self._to_try else self._chosen
+        return self._to_try[-1] if self._to_try else self._chosen or self.largest
 
     def record(self, n_threads: int, seconds: float) -> None:
         """Note how long each gradient step of a call took with ``n_threads``."""
-        self._n_calls += 1
         if self._to_try:
             self._to_try.pop()
             self._fastest[n_threads] = min(self._fastest[n_threads], seconds)
             if not self._to_try:
-                self._chosen = min(self._fastest, key=self._fastest.__getitem__)
-        elif self._n_calls >= _CALLS_UNTIL_NEXT_TRIAL:
-            self._try(_CALLS_EACH_LATER)
+                self._choose(min(self._fastest, key=self._fastest.__getitem__))
+        elif len(self._candidates) > 1:
+            self._n_calls_left -= 1
+            if self._n_calls_left <= 0:
+                self._try(_CALLS_EACH_LATER)
+
+    def _choose(self, fastest: int) -> None:
+        """Stay with the fastest of a trial, if it is the first one or says what the one before said."""
+        is_new = self._chosen is not None and fastest not in (self._chosen, self._challenger)
+        if is_new:
+            self._challenger = fastest
+        else:
+            self._chosen, self._challenger = fastest, None
+        self._n_calls_left = _CALLS_UNTIL_CONFIRMED if is_new else _CALLS_UNTIL_NEXT_TRIAL

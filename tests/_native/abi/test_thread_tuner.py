@@ -53,6 +53,22 @@ def test_a_machine_that_is_no_longer_busy_is_noticed(monkeypatch):
     assert count.next() == 2
 
 
+def test_a_busy_moment_does_not_upset_the_choice(monkeypatch):
+    monkeypatch.setattr(thread_tuner, "available_threads", lambda: 2)
+    count = ThreadTuner()
+
+    def call(seconds: dict[int, float]) -> int:
+        n_threads = count.next()
+        count.record(n_threads, seconds[n_threads])
+        return n_threads
+
+    quiet, busy = {1: 2.0, 2: 1.0}, {1: 2.0, 2: 3.0}
+    for _ in range(2 * thread_tuner._CALLS_EACH + thread_tuner._CALLS_UNTIL_NEXT_TRIAL):
+        call(quiet)
+    assert {call(busy) for _ in range(2 * thread_tuner._CALLS_EACH_LATER)} == {1, 2}, "it tries both again"
+    assert [call(quiet) for _ in range(1000)].count(1) < 50, "it tries one thread, and no more"
+
+
 def test_a_number_that_the_user_asks_for_is_not_questioned():
     count = ThreadTuner(3)
     assert count.largest == 3
