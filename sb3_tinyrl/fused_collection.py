@@ -22,6 +22,7 @@ from sb3_tinyrl._native.abi.structs import Engine, HyperParameters, LoopProgress
 from sb3_tinyrl.batches import InPlaceReplay
 from sb3_tinyrl.callback_schedule import idle_steps, is_known_schedule, skip
 from sb3_tinyrl.contract import methods, training
+from sb3_tinyrl.environments.library_code import runs_library_code
 from sb3_tinyrl.environments.vec_env import NativeVecEnv
 from sb3_tinyrl.fused_loop import FusedLoop, LoopRequest, LoopResult
 from sb3_tinyrl.native_actor import NativeActor
@@ -123,19 +124,34 @@ class FusedCollection(NativeActor):
         self, env: NativeVecEnv, replay_buffer: ReplayBuffer, action_noise: ActionNoise | None
     ) -> FusedLoop | None:
         """The loop that does what SB3's would with this environment; ``None`` if the user has a hand in a step."""
-        if (
-            action_noise is not None
-            or env is not self.env
-            or replay_buffer is not self.replay_buffer
-            or self._has_own(*_LOOP_METHODS)
-            or methods.replaced_on_instance(env)
-            or type(self.logger) is not Logger
-            or methods.replaced_on_instance(self.logger)
-        ):
+        if self._has_users_code(env, replay_buffer, action_noise):
             return None
         if self._fused_loop is None or self._fused_loop.env is not env:
             self._fused_loop = FusedLoop(env)
         return self._fused_loop
+
+    def _has_users_code(self, env: VecEnv, replay_buffer: ReplayBuffer, action_noise: ActionNoise | None) -> bool:
+        """Whether SB3's loop would run code of the user's at each step, beside callbacks and environments."""
+        return (
+            action_noise is not None
+            or env is not self.env
+            or replay_buffer is not self.replay_buffer
+            or self._has_own(*_LOOP_METHODS)
+            or methods.replaced_on_instance(env) is not None
+            or type(self.logger) is not Logger
+            or methods.replaced_on_instance(self.logger) is not None
+        )
+
+    def _look_again(self, env: VecEnv, replay_buffer: ReplayBuffer, action_noise: ActionNoise | None) -> None:
+        """Let the next question look at what a step of the environments could have changed."""
+        self._session.look_again(
+            lambda: (
+                not self._has_users_code(env, replay_buffer, action_noise)
+                and type(replay_buffer).__module__ == ReplayBuffer.__module__
+                and methods.replaced_on_instance(replay_buffer) is None
+                and runs_library_code(env)
+            )
+        )
 
     def _loop_request(
         self,
@@ -247,6 +263,7 @@ class FusedCollection(NativeActor):
                 action_noise.reset()
         if log_interval is not None and self._episode_num % log_interval == 0:
             self.dump_logs()
+            self._session.distrust()  # the outputs of the logger may be the user's
 
     def _raise_not_finite(self, env: NativeVecEnv, kernel: Kernel, status: LoopStatus) -> None:
         """Find what stopped the loop, and raise the error that SB3's loop would have raised in that step."""

@@ -5,7 +5,7 @@ A session is idle, building or bound. It answers three questions: may a kernel a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -58,6 +58,8 @@ class KernelSession:
         self._is_learning = False
         self._is_fresh = False
         self._n_looks = 0
+        self._n_calm_steps = 0
+        self._may_skip_looks = False
         # A buffer whose own Python code returns batches that no kernel takes: it is not asked for one in vain again.
         self._refused: tuple[object, UnsupportedByKernelError] | None = None
         self.reason: str | None = None
@@ -94,10 +96,23 @@ class KernelSession:
         """Note that the user's code has run: the next question looks thoroughly."""
         self._is_fresh = False
         self._n_looks = _LOOKS_UNTIL_THOROUGH
+        self._n_calm_steps = 0
 
-    def look_again(self) -> None:
-        """Note that an environment has run: the next question looks at what it could have changed."""
-        self._is_fresh = False
+    def look_again(self, runs_library_code: Callable[[], bool]) -> None:
+        """Note that an environment has run: the next question looks at what it could have changed.
+
+        :param runs_library_code: tells whether nothing of the user's runs in a step. It is asked once, after the second
+            step since :meth:`distrust`; if so, only one step in many is followed by a look, for other threads' sake
+        """
+        self._n_calm_steps += 1
+        if self._n_calm_steps == 1:
+            self._may_skip_looks = False
+        elif self._n_calm_steps == 2:
+            self._may_skip_looks = runs_library_code()
+        if not self._may_skip_looks:
+            self._is_fresh = False
+        elif self._n_calm_steps % _LOOKS_UNTIL_THOROUGH == 0:
+            self._is_fresh, self._n_looks = False, _LOOKS_UNTIL_THOROUGH
 
     def prepare(self, model: SAC, batch_size: int, blas: Blas | None) -> None:
         """Start to compile, or to look up, the kernel that a run of ``learn`` will need.

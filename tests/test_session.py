@@ -585,3 +585,20 @@ def test_an_entry_of_a_dictionary_may_be_replaced_during_training() -> None:
     np.testing.assert_array_equal(
         moved.replay_buffer.observations["arm"][:60], unmoved.replay_buffer.observations["arm"][:60]
     )
+
+
+def test_code_of_the_users_is_looked_behind_at_each_step() -> None:
+    model = make().learn(60)
+    session = model._session
+    for is_library_code, most in [(True, 64), (False, 1)]:
+        with session.learning():
+            for _ in range(100):
+                session.look_again(lambda is_library_code=is_library_code: is_library_code)
+                assert session.for_acting(model) is not None
+            model.tau *= 2  # as another thread could
+            n_steps = 0
+            while session.for_acting(model) is not None:
+                session.look_again(lambda is_library_code=is_library_code: is_library_code)
+                n_steps += 1
+        assert n_steps <= most
+        model.learn(20, reset_num_timesteps=False)  # and the kernel is bound anew
