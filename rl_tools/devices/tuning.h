@@ -5,6 +5,7 @@
 //
 // The numbers were chosen on Zen 3 (AVX2: 32 KiB of L1, 512 KiB of L2 a core) and checked on Zen 4 (AVX-512).
 
+#include <chrono>
 #include <cstddef>
 
 namespace rl_tools::devices::tuning {
@@ -96,6 +97,7 @@ namespace rl_tools::devices::tuning {
     // Rows of gSDE's matrix that one task draws.
     inline constexpr std::size_t NOISE_MATRIX_ROWS_PER_TASK = 16;
 
-    // Looks of an idle thread at whether there is work, before it sleeps: some tens of microseconds.
-    inline constexpr unsigned SPINS_BEFORE_SLEEP = 20000;
+    // How long a thread without work stays awake: longer than what Python does between two updates, and than a quick
+    // environment takes for a step.
+    inline constexpr std::chrono::microseconds LONGEST_WAIT_AWAKE{500};
 }

@@ -59,6 +59,9 @@ bool run_jobs(Pool& pool) {
         }
         if (job % 1000 == 0) {
             std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        } else if (job % 10 == 0) {  // announced pauses, short ones and some after which workers do not stay awake
+            pool.pause();
+            std::this_thread::sleep_for(std::chrono::microseconds(job % 100 == 0 ? 1000 : 10));
         }
     }
     return true;

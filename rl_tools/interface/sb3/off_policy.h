@@ -54,8 +54,7 @@ struct Kernel {
 };
 
 namespace {
-    std::int64_t train(Kernel& kernel, const Training& training) {
-        kernel.device.thread_pool.use(training.n_threads);
+    std::int64_t take_steps(Kernel& kernel, const Training& training) {
         refresh_transposed_weights(kernel.algorithm);
         for (std::int64_t i = 0; i < training.n_steps; i++) {
             const Engine engine = {training.engine.key, training.engine.counter + static_cast<std::uint64_t>(i)};
@@ -65,6 +64,13 @@ namespace {
             }
         }
         return training.n_steps;
+    }
+
+    std::int64_t train(Kernel& kernel, const Training& training) {
+        kernel.device.thread_pool.use(training.n_threads);
+        const std::int64_t n_taken = take_steps(kernel, training);
+        kernel.device.thread_pool.pause();
+        return n_taken;
     }
 }
 
@@ -140,6 +146,7 @@ RL_TOOLS_EXPORT void kernel_run(Kernel* kernel, const HyperParameters* hyper_par
     kernel->background.wait();
     kernel->device.thread_pool.use(n_threads);
     rl_tools::rl::components::off_policy_loop::run(kernel->algorithm, *hyper_parameters, *request, *result);
+    kernel->device.thread_pool.pause();
 }
 
 // Actions for observations [n][OBSERVATION_DIM]: `actions` [2][n][ACTION_DIM] receives those in [-1, 1] and then those

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -74,7 +75,40 @@ namespace rl_tools::utils {
             }
         }
 
+        // The caller has no jobs for a while, as between two updates. If its last pause was short, workers stay awake
+        // for the next job; after a long one they sleep at once, and leave their cores to a simulator, say.
+        void pause() {
+            pause_began = Clock::now();
+            is_pausing = true;
+            sleeps_at_once.store(last_pause > devices::tuning::LONGEST_WAIT_AWAKE, std::memory_order_relaxed);
+        }
+
       private:
+        using Clock = std::chrono::steady_clock;
+
+        // Of a thread that waits awake, from its first look on.
+        class Patience {
+          public:
+            // Whether to look once more; takes a moment.
+            bool lasts() {
+                if (n_looks++ % LOOKS_PER_TIME == 0) {
+                    const auto now = Clock::now();
+                    if (n_looks == 1) {
+                        began = now;
+                    } else if (now - began > devices::tuning::LONGEST_WAIT_AWAKE) {
+                        return false;
+                    }
+                }
+                relax();
+                return true;
+            }
+
+          private:
+            static constexpr unsigned LOOKS_PER_TIME = 32;
+            unsigned n_looks = 0;
+            Clock::time_point began;
+        };
+
         // One word names the job and the next task to hand out, so that a worker which comes late can never
         // take a task of one job with the function of another: [job: 24 bits][number of tasks: 20][next task:
         // 20].
@@ -82,7 +116,6 @@ namespace rl_tools::utils {
         static constexpr std::uint64_t INDEX_MASK = (std::uint64_t{1} << INDEX_BITS) - 1;
         // Workers that find no task left count on, once each, so that a job must stay well below what its bits hold.
         static constexpr std::uint32_t LARGEST_JOB = std::uint32_t{1} << (INDEX_BITS - 1);
-        static constexpr unsigned SPINS_BEFORE_SLEEP = devices::tuning::SPINS_BEFORE_SLEEP;
 
         static std::uint64_t next_task(std::uint64_t ticket) { return ticket & INDEX_MASK; }
         static std::uint64_t n_tasks_of(std::uint64_t ticket) { return (ticket >> INDEX_BITS) & INDEX_MASK; }
@@ -107,6 +140,11 @@ namespace rl_tools::utils {
         }
 
         void run(std::uint32_t n_tasks, Task new_task, void* new_context) {
+            if (is_pausing) {
+                is_pausing = false;
+                last_pause = Clock::now() - pause_began;
+                sleeps_at_once.store(false, std::memory_order_relaxed);
+            }
             task.store(new_task, std::memory_order_relaxed);
             context.store(new_context, std::memory_order_relaxed);
             n_done.store(0, std::memory_order_relaxed);
@@ -119,10 +157,8 @@ namespace rl_tools::utils {
                 wake.notify_all();
             }
             take_tasks(0);
-            for (unsigned spins = 0; n_done.load(std::memory_order_acquire) != n_tasks; spins++) {
-                if (spins < SPINS_BEFORE_SLEEP) {
-                    relax();
-                } else {
+            for (Patience patience; n_done.load(std::memory_order_acquire) != n_tasks;) {
+                if (!patience.lasts()) {
                     std::this_thread::yield();
                 }
             }
@@ -146,20 +182,17 @@ namespace rl_tools::utils {
         bool may_work(unsigned thread) const { return thread < n_used.load() && has_task(ticket.load()); }
 
         void work(unsigned thread) {
-            unsigned spins = 0;
+            Patience patience;
             while (!stopping.load(std::memory_order_relaxed)) {
                 if (may_work(thread)) {
                     take_tasks(thread);
-                    spins = 0;
-                } else if (spins < SPINS_BEFORE_SLEEP) {
-                    spins++;
-                    relax();
-                } else {
+                    patience = {};
+                } else if (sleeps_at_once.load(std::memory_order_relaxed) || !patience.lasts()) {
                     std::unique_lock<std::mutex> lock(mutex);
                     n_sleeping.fetch_add(1);
                     wake.wait(lock, [this, thread] { return stopping.load() || may_work(thread); });
                     n_sleeping.fetch_sub(1);
-                    spins = 0;
+                    patience = {};
                 }
             }
         }
@@ -168,6 +201,11 @@ namespace rl_tools::utils {
         std::atomic<Task> task{nullptr};
         std::atomic<void*> context{nullptr};
         std::uint64_t job = 0;
+        // Of the calling thread.
+        bool is_pausing = false;
+        Clock::time_point pause_began;
+        Clock::duration last_pause{0};
+        std::atomic<bool> sleeps_at_once{false};
         alignas(64) std::atomic<std::uint64_t> ticket{0};
         alignas(64) std::atomic<std::uint32_t> n_done{0};
         alignas(64) std::atomic<unsigned> n_sleeping{0};
