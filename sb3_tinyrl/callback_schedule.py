@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from stable_baselines3.common.callbacks import (
@@ -12,12 +12,16 @@ from stable_baselines3.common.callbacks import (
     CheckpointCallback,
     ConvertCallback,
     EvalCallback,
+    EventCallback,
     EveryNTimesteps,
     LogEveryNTimesteps,
     ProgressBarCallback,
 )
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
+
+#: Of a callback at each step.
+_METHODS = ("on_step", "_on_step", "update_locals", "update_child_locals")
 
 
 def is_known_schedule(schedule: Schedule) -> bool:
@@ -33,7 +37,17 @@ def idle_steps(callback: BaseCallback) -> float:
     Subclasses are not known, as they may override anything.
     """
     rule = _IDLE_STEPS.get(type(callback))
-    return rule(callback) if rule else 0
+    return rule(callback) if rule and vars(callback).keys().isdisjoint(_METHODS) else 0
+
+
+def all_callbacks(callback: BaseCallback) -> Iterator[BaseCallback]:
+    """A callback, and those that it calls."""
+    yield callback
+    if isinstance(callback, CallbackList):
+        for child in callback.callbacks:
+            yield from all_callbacks(child)
+    if isinstance(callback, EventCallback) and callback.callback is not None:
+        yield from all_callbacks(callback.callback)
 
 
 def skip(callback: BaseCallback, n_steps: int) -> None:

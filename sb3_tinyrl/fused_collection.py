@@ -20,9 +20,9 @@ from sb3_tinyrl import batches, memory
 from sb3_tinyrl._native.abi.kernel import MAX_STEPS, Kernel
 from sb3_tinyrl._native.abi.structs import Engine, HyperParameters, LoopProgress, LoopStatus
 from sb3_tinyrl.batches import InPlaceReplay
-from sb3_tinyrl.callback_schedule import idle_steps, is_known_schedule, skip
+from sb3_tinyrl.callback_schedule import all_callbacks, idle_steps, is_known_schedule, skip
 from sb3_tinyrl.contract import methods, training
-from sb3_tinyrl.environments.library_code import runs_library_code
+from sb3_tinyrl.environments.library_code import is_unchanged, runs_library_code
 from sb3_tinyrl.environments.vec_env import NativeVecEnv
 from sb3_tinyrl.fused_loop import FusedLoop, LoopRequest, LoopResult
 from sb3_tinyrl.native_actor import NativeActor
@@ -142,13 +142,14 @@ class FusedCollection(NativeActor):
             or methods.replaced_on_instance(self.logger) is not None
         )
 
-    def _look_again(self, env: VecEnv, replay_buffer: ReplayBuffer, action_noise: ActionNoise | None) -> None:
-        """Let the next question look at what a step of the environments could have changed."""
+    def _look_again(
+        self, env: VecEnv, callback: BaseCallback, replay_buffer: ReplayBuffer, action_noise: ActionNoise | None
+    ) -> None:
+        """Note that environments have taken a step, which could have changed the model."""
         self._session.look_again(
             lambda: (
                 not self._has_users_code(env, replay_buffer, action_noise)
-                and type(replay_buffer).__module__ == ReplayBuffer.__module__
-                and methods.replaced_on_instance(replay_buffer) is None
+                and all(map(is_unchanged, (self, replay_buffer, self.logger, *all_callbacks(callback))))
                 and runs_library_code(env)
             )
         )

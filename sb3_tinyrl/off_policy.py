@@ -102,7 +102,7 @@ class NativeOffPolicy(FusedCollection):
             except NativeEnvironmentError:
                 self._last_obs = None  # its episodes are over: the next run begins with a reset
                 raise
-            self._look_again(env, replay_buffer, action_noise)
+            self._look_again(env, callback, replay_buffer, action_noise)
             self.num_timesteps += env.num_envs
             num_collected_steps += 1
 

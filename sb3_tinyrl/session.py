@@ -99,10 +99,11 @@ class KernelSession:
         self._n_calm_steps = 0
 
     def look_again(self, runs_library_code: Callable[[], bool]) -> None:
-        """Note that an environment has run: the next question looks at what it could have changed.
+        """Note that an environment has run: the next question looks at what it could have changed, if it could.
 
-        :param runs_library_code: tells whether nothing of the user's runs in a step. It is asked once, after the second
-            step since :meth:`distrust`; if so, only one step in many is followed by a look, for other threads' sake
+        :param runs_library_code: tells whether nothing of the user's runs in a step. It is asked once, at the second
+            step after :meth:`distrust`; if so, only one step in many is followed by a look, for the sake of threads,
+            signal handlers and whatever else runs at any moment
         """
         self._n_calm_steps += 1
         if self._n_calm_steps == 1:
@@ -126,6 +127,7 @@ class KernelSession:
         if self._build is not None and self._build.failure is not None:
             self._build = None  # The user may have mended what was wrong.
         self._start_build(spec)
+        self.distrust()  # callbacks and outputs of the logger are told of the start before the first step
 
     def for_training(self, model: SAC, batch_size: int, n_threads: int | None, blas: Blas | None) -> Bound:
         """The kernel bound to the model's memory; waits for the build if need be.

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from models import At, Scripted, assert_trained, differences, make, scripted, state, step_counts
 from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EveryNTimesteps
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_tinyrl import TinySAC
@@ -602,3 +604,42 @@ def test_code_of_the_users_is_looked_behind_at_each_step() -> None:
                 n_steps += 1
         assert n_steps <= most
         model.learn(20, reset_num_timesteps=False)  # and the kernel is bound anew
+
+
+class CountsStores(TinySAC):
+    def _update_info_buffer(self, *arguments: Any) -> None:
+        super()._update_info_buffer(*arguments)
+
+
+class Quiet(BaseCallback):
+    def _on_step(self) -> bool:
+        return True
+
+    def update_locals(self, locals_: dict[str, Any]) -> None:
+        pass
+
+
+def patched_buffer(model: TinySAC) -> None:
+    assert model.replay_buffer is not None
+    model.replay_buffer.add = partial(model.replay_buffer.add)
+
+
+@pytest.mark.parametrize(
+    ("arrange", "callback", "may_skip"),
+    [
+        (lambda model: None, None, True),
+        (lambda model: None, lambda: [EveryNTimesteps(1000, CheckpointCallback(1000, "nowhere"))], True),
+        (patched_buffer, None, False),
+        (lambda model: setattr(model, "_end_episode", partial(model._end_episode)), None, False),
+        (lambda model: setattr(model, "__class__", CountsStores), None, False),
+        (lambda model: None, lambda: EveryNTimesteps(1000, Quiet()), False),
+        (lambda model: setattr(model.env.envs[0].unwrapped, "_get_obs", lambda: np.zeros(3, np.float32)), None, False),
+    ],
+)
+def test_a_step_is_followed_by_a_look_where_it_may_run_code_of_the_users(
+    arrange: Callable[[TinySAC], None], callback: Callable[[], Any] | None, may_skip: bool
+) -> None:
+    model = TinySAC("MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [8]}, learning_starts=10, batch_size=8)
+    arrange(model)
+    model.learn(50, callback and callback())
+    assert model._session._may_skip_looks == may_skip

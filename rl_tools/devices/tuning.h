@@ -100,4 +100,7 @@ namespace rl_tools::devices::tuning {
     // How long a thread without work stays awake: longer than what Python does between two updates, and than a quick
     // environment takes for a step.
     inline constexpr std::chrono::microseconds LONGEST_WAIT_AWAKE{500};
+
+    // The same where the next job is known to be far: longer than from one call of a kernel to the next.
+    inline constexpr std::chrono::microseconds SHORTEST_WAIT_AWAKE{50};
 }

@@ -135,9 +135,15 @@ def replaced_method(methods: dict[type, tuple[str, ...]]) -> str | None:
         for name in names:
             function = vars(cls).get(name)
             function = getattr(function, "__func__", function)
-            if getattr(function, "__module__", None) != cls.__module__:
+            # The globals, as a decorator may have copied the name of the module; torch has decorators of its own.
+            home = getattr(function, "__globals__", {}).get("__name__", "")
+            if getattr(function, "__module__", None) != cls.__module__ or _package(home) != _package(cls.__module__):
                 return f"{cls.__name__}.{name}"
     return None
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _require_no_replaced_methods(objects: Iterable[object]) -> None:

@@ -1,8 +1,9 @@
-"""Which environments run nothing but code of Gymnasium and Stable-Baselines3, none of the user's."""
+"""Which objects run nothing but code of Gymnasium, Stable-Baselines3 and ours, none of the user's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any
 
 import gymnasium as gym
@@ -12,7 +13,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 #: Those of ``gymnasium.make`` and of SB3's models; others may have been given a function.
 _WRAPPERS = (Monitor, OrderEnforcing, PassiveEnvChecker, TimeLimit)
-_LIBRARIES = frozenset({"gymnasium", "stable_baselines3", "typing", "abc"})
+#: Packages whose environments take no functions either.
+_ENVIRONMENTS = tuple(f"gymnasium.envs.{kind}." for kind in ("box2d", "classic_control", "mujoco", "toy_text"))
+_LIBRARIES = frozenset({"gymnasium", "stable_baselines3", "sb3_tinyrl", "typing", "abc"})
 
 
 def runs_library_code(env: VecEnv) -> bool:
@@ -20,7 +23,7 @@ def runs_library_code(env: VecEnv) -> bool:
 
     :param env: any vectorised environment
     """
-    return type(env) is DummyVecEnv and all(_is_unchanged(item) for item in (env, *_layers(env)))
+    return type(env) is DummyVecEnv and all(map(is_unchanged, (env, *_layers(env))))
 
 
 def _layers(env: DummyVecEnv) -> Iterator[gym.Env[Any, Any] | None]:
@@ -29,11 +32,14 @@ def _layers(env: DummyVecEnv) -> Iterator[gym.Env[Any, Any] | None]:
         while type(layer) in _WRAPPERS:
             yield layer
             layer = layer.env  # type: ignore[attr-defined]
-        yield layer if type(layer).__module__.startswith("gymnasium.envs.") else None
+        yield layer if type(layer).__module__.startswith(_ENVIRONMENTS) else None
 
 
-def _is_unchanged(item: object) -> bool:
-    """Whether an object has the methods that its class was written with."""
+def is_unchanged(item: object) -> bool:
+    """Whether an object has no methods but those that a library wrote into its class.
+
+    :param item: any object; ``None`` is not one of a library
+    """
     classes = [cls for cls in type(item).__mro__ if cls is not object]
     methods = (value for cls in classes for value in vars(cls).values() if callable(value))
     return (
@@ -45,4 +51,8 @@ def _is_unchanged(item: object) -> bool:
 
 
 def _is_of_library(item: object) -> bool:
-    return str(getattr(item, "__module__", None)).partition(".")[0] in _LIBRARIES
+    """Whether a class or a method was written in a library; a decorator may have copied the name of its module."""
+    names = [getattr(item, "__module__", None)]
+    if isinstance(item, FunctionType):
+        names.append(item.__globals__.get("__name__"))
+    return all(str(name).partition(".")[0] in _LIBRARIES for name in names)

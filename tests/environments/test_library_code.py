@@ -1,5 +1,6 @@
 """Environments in whose steps no code of the user's can run are told from all others."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -73,7 +74,12 @@ class Step:
         raise AssertionError
 
 
-@pytest.mark.parametrize("replacement", [lambda *arguments: None, Step()])
+@functools.wraps(PendulumEnv.step)
+def timed(*arguments: Any) -> Any:
+    raise AssertionError
+
+
+@pytest.mark.parametrize("replacement", [lambda *arguments: None, Step(), timed])
 @pytest.mark.parametrize(
     ("cls", "name"), [(PendulumEnv, "step"), (PendulumEnv, "_get_obs"), (Monitor, "reset"), (DummyVecEnv, "step_wait")]
 )

@@ -44,6 +44,7 @@ namespace rl_tools::utils {
                 std::lock_guard<std::mutex> lock(mutex);
                 stopping.store(true);
             }
+            employ.notify_all();
             wake.notify_all();
             for (auto& worker : workers) {
                 worker.join();
@@ -55,7 +56,18 @@ namespace rl_tools::utils {
 
         // From now on only the first `n` threads work, the calling one among them, or all if there are fewer. Not to be
         // called during a job.
-        void use(unsigned n) { n_used.store(std::min(n, size())); }
+        void use(unsigned n) {
+            n = std::min(n, size());
+            if (n == n_used.load()) {
+                return;
+            }
+            {
+                std::lock_guard<std::mutex> lock(mutex);
+                n_used.store(n);
+            }
+            employ.notify_all();
+            wake.notify_all();
+        }
 
         // Calls `function(index, thread)` for each index below `n_tasks`, in any order and on any thread, and
         // returns when all calls have returned.
@@ -76,11 +88,11 @@ namespace rl_tools::utils {
         }
 
         // The caller has no jobs for a while, as between two updates. If its last pause was short, workers stay awake
-        // for the next job; after a long one they sleep at once, and leave their cores to a simulator, say.
+        // for the next job; after a long one they soon sleep, and leave their cores to a simulator, say.
         void pause() {
             pause_began = Clock::now();
             is_pausing = true;
-            sleeps_at_once.store(last_pause > devices::tuning::LONGEST_WAIT_AWAKE, std::memory_order_relaxed);
+            is_job_far.store(last_pause > devices::tuning::LONGEST_WAIT_AWAKE, std::memory_order_relaxed);
         }
 
       private:
@@ -90,23 +102,21 @@ namespace rl_tools::utils {
         class Patience {
           public:
             // Whether to look once more; takes a moment.
-            bool lasts() {
-                if (n_looks++ % LOOKS_PER_TIME == 0) {
-                    const auto now = Clock::now();
-                    if (n_looks == 1) {
-                        began = now;
-                    } else if (now - began > devices::tuning::LONGEST_WAIT_AWAKE) {
-                        return false;
-                    }
-                }
+            bool lasts(Clock::duration longest) {
                 relax();
-                return true;
+                if (!is_over && n_looks++ % LOOKS_PER_TIME == 0) {
+                    const auto now = Clock::now();
+                    began = n_looks == 1 ? now : began;
+                    is_over = now - began > longest;
+                }
+                return !is_over;
             }
 
           private:
             static constexpr unsigned LOOKS_PER_TIME = 32;
             unsigned n_looks = 0;
             Clock::time_point began;
+            bool is_over = false;
         };
 
         // One word names the job and the next task to hand out, so that a worker which comes late can never
@@ -142,8 +152,11 @@ namespace rl_tools::utils {
         void run(std::uint32_t n_tasks, Task new_task, void* new_context) {
             if (is_pausing) {
                 is_pausing = false;
-                last_pause = Clock::now() - pause_began;
-                sleeps_at_once.store(false, std::memory_order_relaxed);
+                const auto lasted = Clock::now() - pause_began;
+                if (lasted > devices::tuning::SHORTEST_WAIT_AWAKE) {  // else the same update goes on
+                    last_pause = lasted;
+                }
+                is_job_far.store(false, std::memory_order_relaxed);
             }
             task.store(new_task, std::memory_order_relaxed);
             context.store(new_context, std::memory_order_relaxed);
@@ -158,7 +171,7 @@ namespace rl_tools::utils {
             }
             take_tasks(0);
             for (Patience patience; n_done.load(std::memory_order_acquire) != n_tasks;) {
-                if (!patience.lasts()) {
+                if (!patience.lasts(devices::tuning::LONGEST_WAIT_AWAKE)) {
                     std::this_thread::yield();
                 }
             }
@@ -179,18 +192,22 @@ namespace rl_tools::utils {
             }
         }
 
-        bool may_work(unsigned thread) const { return thread < n_used.load() && has_task(ticket.load()); }
-
         void work(unsigned thread) {
             Patience patience;
+            const auto is_employed = [this, thread] { return thread < n_used.load(); };
             while (!stopping.load(std::memory_order_relaxed)) {
-                if (may_work(thread)) {
+                // In this order: with the job came the number of threads for it.
+                if (has_task(ticket.load()) && is_employed()) {
                     take_tasks(thread);
                     patience = {};
-                } else if (sleeps_at_once.load(std::memory_order_relaxed) || !patience.lasts()) {
+                } else if (!patience.lasts(is_job_far.load(std::memory_order_relaxed)
+                                               ? devices::tuning::SHORTEST_WAIT_AWAKE
+                                               : devices::tuning::LONGEST_WAIT_AWAKE)) {
                     std::unique_lock<std::mutex> lock(mutex);
+                    // Apart, so that no job has to wake those that it has no use for.
+                    employ.wait(lock, [&] { return stopping.load() || is_employed(); });
                     n_sleeping.fetch_add(1);
-                    wake.wait(lock, [this, thread] { return stopping.load() || may_work(thread); });
+                    wake.wait(lock, [&] { return stopping.load() || !is_employed() || has_task(ticket.load()); });
                     n_sleeping.fetch_sub(1);
                     patience = {};
                 }
@@ -205,13 +222,13 @@ namespace rl_tools::utils {
         bool is_pausing = false;
         Clock::time_point pause_began;
         Clock::duration last_pause{0};
-        std::atomic<bool> sleeps_at_once{false};
+        std::atomic<bool> is_job_far{false};
         alignas(64) std::atomic<std::uint64_t> ticket{0};
         alignas(64) std::atomic<std::uint32_t> n_done{0};
         alignas(64) std::atomic<unsigned> n_sleeping{0};
         std::atomic<bool> stopping{false};
         std::mutex mutex;
-        std::condition_variable wake;
+        std::condition_variable employ, wake;
         std::vector<std::thread> workers;
     };
 }

@@ -78,7 +78,7 @@ class ThreadTuner:
 
     A small network is updated in less time than other threads need to wake up, and a busy machine has no time for
     them; neither is known before, nor does a machine stay as busy as it is. What another program does for a moment
-    changes nothing: a later trial has to come out the same a second time, some calls afterwards.
+    changes nothing: what is chosen has to lose two trials in a row, with some calls between them.
 
     :param fixed: a number that the user asks for; nothing is measured then
     :param n_started: threads that there are, if fewer than asked for or available
@@ -88,7 +88,7 @@ class ThreadTuner:
         self.largest = min(available_threads() if fixed is None else fixed, n_started)
         self._candidates = _candidates(self.largest, available_fast_threads()) if fixed is None else [self.largest]
         self._chosen: int | None = self.largest if len(self._candidates) == 1 else None
-        self._challenger: int | None = None
+        self._has_lost = False
         self._try(_CALLS_EACH)
 
     def _try(self, calls_each: int) -> None:
@@ -113,10 +113,8 @@ class ThreadTuner:
                 self._try(_CALLS_EACH_LATER)
 
     def _choose(self, fastest: int) -> None:
-        """Stay with the fastest of a trial, if it is the first one or says what the one before said."""
-        is_new = self._chosen is not None and fastest not in (self._chosen, self._challenger)
-        if is_new:
-            self._challenger = fastest
-        else:
-            self._chosen, self._challenger = fastest, None
-        self._n_calls_left = _CALLS_UNTIL_CONFIRMED if is_new else _CALLS_UNTIL_NEXT_TRIAL
+        """Stay with the fastest of a trial, unless what was chosen before loses for the first time."""
+        self._has_lost = not self._has_lost and self._chosen not in (None, fastest)
+        if not self._has_lost:
+            self._chosen = fastest
+        self._n_calls_left = _CALLS_UNTIL_CONFIRMED if self._has_lost else _CALLS_UNTIL_NEXT_TRIAL
