@@ -93,12 +93,14 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_overlap_is_measured_and_learns():
-    output = run("overlap.py", "--milliseconds", 2, "--seeds", 1, "--timesteps", 4000)
-    assert number("2.0 ms asleep:", output) > 2
-    returns = re.findall(r"overlap=(?:True|False) *: median return (-?\d+)", output)
-    assert len(returns) == 2
-    assert all(float(reached) > -700 for reached in returns)
+def test_overlap_is_measured_and_learns(tmp_path: Path):
+    run("overlap.py", "--milliseconds", 2, "--seeds", 1, "--timesteps", 4000, "--output", tmp_path)
+    results = json.loads((tmp_path / "overlap.json").read_text())
+    (simulator,) = results["simulators"]
+    assert min(simulator["in_order"], simulator["overlapped"], simulator["environment"]) > 2
+    assert {label: len(*returns) for label, returns in results["curves"].items()} == {"in order": 4, "overlapped": 4}
+    assert all(returns[0][-1] > -700 for returns in results["curves"].values())
+    assert (tmp_path / "overlap.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow

@@ -71,6 +71,20 @@ def test_seeds_or_threads_is_of_the_documented_command():
         assert [float(cell.replace(",", "")) for cell in cells] == pytest.approx(medians, rel=0.01)
 
 
+def test_overlap_is_of_the_documented_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    folder, page = FIGURES / "overlap", (ROOT / "docs" / "guide" / "overlap.md").read_text()
+    assert "{include} ../_static/overlap/overlap.md" in page
+    assert "(../_static/overlap/overlap.png)" in page
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    overlap = importlib.import_module("overlap")
+    results = json.loads((folder / "overlap.json").read_text())
+    simulators = [overlap.Simulator(**simulator) for simulator in results["simulators"]]
+    overlap.report(simulators, results["curves"], results["command"]).write(tmp_path)
+    published, made = ((place / "overlap.md").read_text().splitlines() for place in (folder, tmp_path))
+    assert [line for line in published if line.startswith("|")] == [line for line in made if line.startswith("|")]
+    assert published[-1].endswith(f"Command: `{results['command']}`.")
+
+
 def test_table_of_learning_curves_is_what_the_runs_say(monkeypatch: pytest.MonkeyPatch):
     """And each run has the settings that the tasks have today."""
     pytest.importorskip("rliable")
