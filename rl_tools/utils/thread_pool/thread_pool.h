@@ -1,8 +1,10 @@
 #pragma once
 // A few threads that share the tasks of one phase after another.
 //
-// Tasks are handed out one at a time, because a static split stalls whenever another process keeps a core
-// busy. The caller works too and waits only for tasks that a worker has already begun, so a pool whose
+// Each thread has the same share of the tasks in each job with as many of them, because the cores of a processor may
+// lie too far apart to pass each other what they have computed or are going to update. Tasks are handed out one at a
+// time all the same, and whoever is done takes those of others: a static split stalls whenever another process keeps a
+// core busy. The caller works too and waits only for tasks that a worker has already begun, so a pool whose
 // workers are gone (in a forked child) or starved still finishes.
 
 #include <algorithm>
@@ -29,6 +31,7 @@ namespace rl_tools::utils {
         explicit ThreadPool(unsigned n_threads) {
             // Before any thread runs, as an exception past that point would leave threads without a pool.
             workers.reserve(n_threads > 1 ? n_threads - 1 : 0);
+            shares = std::vector<Share>(std::max(n_threads, 1u));
             try {
                 for (unsigned worker = 1; worker < n_threads; worker++) {
                     workers.emplace_back([this, worker] { work(worker); });
@@ -119,17 +122,23 @@ namespace rl_tools::utils {
             bool is_over = false;
         };
 
-        // One word names the job and the next task to hand out, so that a worker which comes late can never
-        // take a task of one job with the function of another: [job: 24 bits][number of tasks: 20][next task:
-        // 20].
+        // Tasks of a job: those from `next` to `end` are left. Read and written by holders of a ticket of this job.
+        struct alignas(64) Share {
+            std::atomic<std::uint32_t> next{0};
+            std::uint32_t end = 0;
+        };
+
+        // One word names the job and counts the tickets that were handed out, one for each task, so that a worker which
+        // comes late can never take a task of one job with the function of another:
+        // [job: 24 bits][number of tasks: 20][next ticket: 20].
         static constexpr unsigned INDEX_BITS = 20;
         static constexpr std::uint64_t INDEX_MASK = (std::uint64_t{1} << INDEX_BITS) - 1;
         // Workers that find no task left count on, once each, so that a job must stay well below what its bits hold.
         static constexpr std::uint32_t LARGEST_JOB = std::uint32_t{1} << (INDEX_BITS - 1);
 
-        static std::uint64_t next_task(std::uint64_t ticket) { return ticket & INDEX_MASK; }
+        static std::uint64_t next_ticket(std::uint64_t ticket) { return ticket & INDEX_MASK; }
         static std::uint64_t n_tasks_of(std::uint64_t ticket) { return (ticket >> INDEX_BITS) & INDEX_MASK; }
-        static bool has_task(std::uint64_t ticket) { return next_task(ticket) < n_tasks_of(ticket); }
+        static bool has_task(std::uint64_t ticket) { return next_ticket(ticket) < n_tasks_of(ticket); }
 
         static void relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -158,6 +167,11 @@ namespace rl_tools::utils {
                 }
                 is_job_far.store(false, std::memory_order_relaxed);
             }
+            n_shares = n_used.load(std::memory_order_relaxed);
+            for (unsigned i = 0; i < n_shares; i++) {
+                shares[i].next.store(first_of_share(n_tasks, i), std::memory_order_relaxed);
+                shares[i].end = first_of_share(n_tasks, i + 1);
+            }
             task.store(new_task, std::memory_order_relaxed);
             context.store(new_context, std::memory_order_relaxed);
             n_done.store(0, std::memory_order_relaxed);
@@ -177,6 +191,24 @@ namespace rl_tools::utils {
             }
         }
 
+        std::uint32_t first_of_share(std::uint32_t n_tasks, unsigned share) const {
+            return static_cast<std::uint32_t>(std::uint64_t{n_tasks} * share / n_shares);
+        }
+
+        // The next task of the thread's own share, or of the shares behind it where there is none left. Who holds a
+        // ticket finds one: there are no more tickets than tasks.
+        std::uint32_t choose(unsigned thread) {
+            for (unsigned i = thread;; i++) {
+                Share& share = shares[i % n_shares];
+                if (share.next.load(std::memory_order_relaxed) < share.end) {
+                    const std::uint32_t index = share.next.fetch_add(1, std::memory_order_relaxed);
+                    if (index < share.end) {
+                        return index;
+                    }
+                }
+            }
+        }
+
         void take_tasks(unsigned thread) {
             while (has_task(ticket.load(std::memory_order_relaxed))) {
                 // The ticket that was taken may belong to a newer job than the one looked at; its own fields
@@ -186,8 +218,7 @@ namespace rl_tools::utils {
                     return;
                 }
                 // A job can't end, and so task and context can't change, before this task has been counted.
-                task.load(std::memory_order_relaxed)(context.load(std::memory_order_relaxed),
-                                                     static_cast<std::uint32_t>(next_task(taken)), thread);
+                task.load(std::memory_order_relaxed)(context.load(std::memory_order_relaxed), choose(thread), thread);
                 n_done.fetch_add(1, std::memory_order_release);
             }
         }
@@ -229,6 +260,8 @@ namespace rl_tools::utils {
         std::atomic<bool> stopping{false};
         std::mutex mutex;
         std::condition_variable employ, wake;
+        std::vector<Share> shares;  // of the threads that work, `n_shares` of them
+        unsigned n_shares = 1;
         std::vector<std::thread> workers;
     };
 }
