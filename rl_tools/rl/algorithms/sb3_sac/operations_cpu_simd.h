@@ -88,21 +88,20 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         auto* next_observation = next.actor.input(0);
         auto* critic_input = workspace.critics[0].input(p);
 
-        for (auto& outcome : next.outcomes) {
-            outcome = {};
-        }
+        auto* outcomes = workspace.outcomes + p * LANES;
         for (std::size_t lane = 0; lane < n_samples<SPEC>(p); lane++) {
             const auto sample = static_cast<std::uint32_t>(p * LANES + lane);
             const auto index = components::sb3_replay_buffer::sample(context.replay_buffer, context.engine, sample);
-            next.outcomes[lane] = components::sb3_replay_buffer::gather<SPEC::OBSERVATION_DIM, SPEC::ACTION_DIM,
-                                                                        SPEC::OBSERVATION_DIVISOR, LANES>(
+            outcomes[lane] = components::sb3_replay_buffer::gather<SPEC::OBSERVATION_DIM, SPEC::ACTION_DIM,
+                                                                   SPEC::OBSERVATION_DIVISOR, LANES>(
                 context.replay_buffer, index, context.hyper_parameters.gamma, lane, observation, next_observation,
                 critic_input + OBSERVATION_ROWS);
         }
         const auto first_sample = static_cast<std::uint32_t>(p * LANES);
         sample_noise(context.engine, philox::Stream::ACTION_NOISE, first_sample, n_samples<SPEC>(p),
                      workspace.policy[p]);
-        sample_noise(context.engine, philox::Stream::NEXT_ACTION_NOISE, first_sample, n_samples<SPEC>(p), next.policy);
+        sample_noise(context.engine, philox::Stream::NEXT_ACTION_NOISE, first_sample, n_samples<SPEC>(p),
+                     workspace.next_policy[p]);
         // Scratch memory holds leftovers; lanes without a sample must not, since denormals there would cost time.
         // (Those of the workspace are zero from the start and never written.)
         for (std::size_t row = 0; row < SPEC::OBSERVATION_DIM; row++) {
@@ -110,6 +109,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                 next_observation[row * LANES + lane] = 0;
             }
         }
+        copy<OBSERVATION_ROWS>(next_observation, workspace.next_observations + p * OBSERVATION_ROWS);
         copy<OBSERVATION_ROWS>(observation, critic_input);
         for (std::size_t i = 1; i < SPEC::N_CRITICS; i++) {
             copy<OBSERVATION_ROWS + ACTION_ROWS>(critic_input, workspace.critics[i].input(p));
@@ -130,31 +130,41 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                       scratch.policy);
         evaluate(context.device, networks.actor, next.actor, 0);
         sample_action(context.device, networks.policy, workspace.step_noise, next.actor.template layer_input<HEAD>(0),
-                      next.actor.output(0), next.policy, scratch.policy);
+                      next.actor.output(0), workspace.next_policy[p], scratch.policy);
     }
 
-    // y = r + discount (1 - done) (min_i Q'_i(s', a') - alpha log pi(a'|s')), to `targets` of the scratch memory
+    // Q'_i(s', a'), and Q_i(s, a) with what its gradient needs.
     template <typename SPEC>
-    void compute_targets(Context<SPEC>& context, Scratch<SPEC>& scratch) {
-        using T = typename SPEC::T;
+    void evaluate_critic(Context<SPEC>& context, Scratch<SPEC>& scratch, std::size_t i, std::size_t p) {
         constexpr std::size_t LANES = SPEC::PANEL_LANES;
         constexpr std::size_t OBSERVATION_ROWS = SPEC::OBSERVATION_DIM * LANES;
-        auto& next = scratch.evaluation;
-        T* target = next.targets;
+        auto& workspace = context.workspace;
+        auto& next = scratch.evaluation.critic;
+        copy<OBSERVATION_ROWS>(workspace.next_observations + p * OBSERVATION_ROWS, next.input(0));
+        copy<SPEC::ACTION_DIM * LANES>(workspace.next_policy[p].action, next.input(0) + OBSERVATION_ROWS);
+        evaluate(context.device, context.networks.target_critics[i], next, 0);
+        copy<LANES>(next.output(0), workspace.next_values[i] + p * LANES);
+        forward(context.device, context.networks.critics[i], workspace.critics[i], p);
+        transpose_inputs(context.device, workspace.critics[i], p, workspace.critics_transposed_inputs[i]);
+    }
+
+    // y = r + discount (1 - done) (min_i Q'_i(s', a') - alpha log pi(a'|s')), to `target` [PANEL_LANES]
+    template <typename SPEC>
+    void compute_targets(const Context<SPEC>& context, std::size_t p, typename SPEC::T* target) {
+        using T = typename SPEC::T;
+        constexpr std::size_t LANES = SPEC::PANEL_LANES;
+        const auto& workspace = context.workspace;
         for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
-            copy<OBSERVATION_ROWS>(next.actor.input(0), next.critic.input(0));
-            copy<SPEC::ACTION_DIM * LANES>(next.policy.action, next.critic.input(0) + OBSERVATION_ROWS);
-            evaluate(context.device, context.networks.target_critics[i], next.critic, 0);
-            const T* value = next.critic.output(0);
+            const T* value = workspace.next_values[i] + p * LANES;
             for (std::size_t lane = 0; lane < LANES; lane++) {
                 target[lane] = i == 0 || is_smaller(value[lane], target[lane]) ? value[lane] : target[lane];
             }
         }
         for (std::size_t lane = 0; lane < LANES; lane++) {
-            const auto& outcome = next.outcomes[lane];
-            target[lane] =
-                outcome.reward + (T(1) - outcome.done) * outcome.discount *
-                                     (target[lane] - context.entropy_coefficient * next.policy.log_probability[lane]);
+            const auto& outcome = workspace.outcomes[p * LANES + lane];
+            const T log_probability = workspace.next_policy[p].log_probability[lane];
+            target[lane] = outcome.reward + (T(1) - outcome.done) * outcome.discount *
+                                                (target[lane] - context.entropy_coefficient * log_probability);
         }
     }
 
@@ -169,51 +179,56 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         }
     }
 
-    // Whether all is finite that the samples of panel `p` change weights by: s, a, s', log pi(u|s) and the targets,
-    // into which r, done, discount and log pi(a'|s') have gone. (Actions are: tanh has bounds, and hands NaN on.)
+    // Whether all samples of panel `p` have zero sums [PANEL_LANES].
     template <typename SPEC>
-    bool is_finite(Context<SPEC>& context, Scratch<SPEC>& scratch, std::size_t p) {
-        using T = typename SPEC::T;
-        constexpr std::size_t LANES = SPEC::PANEL_LANES;
-        alignas(panel::ALIGNMENT) T sums[LANES] = {};
-        add_zero_times<SPEC::OBSERVATION_DIM + SPEC::ACTION_DIM, LANES>(context.workspace.critics[0].input(p), sums);
-        add_zero_times<SPEC::OBSERVATION_DIM, LANES>(scratch.evaluation.actor.input(0), sums);
-        add_zero_times<1, LANES>(context.workspace.policy[p].log_probability, sums);
-        add_zero_times<1, LANES>(scratch.evaluation.targets, sums);
-        T sum = 0;
+    bool are_zero(const typename SPEC::T* sums, std::size_t p) {
+        typename SPEC::T sum = 0;
         for (std::size_t lane = 0; lane < n_samples<SPEC>(p); lane++) {
             sum += sums[lane];
         }
         return sum == 0;
     }
 
-    // The gradients of L = sum_i mean((Q_i(s, a) - y)^2) / 2, down to the first layers.
+    // Whether all is finite that the samples of panel `p` change weights by, but for the targets: s, a, s' and
+    // log pi(u|s). (Actions are: tanh has bounds, and hands NaN on.)
+    template <typename SPEC>
+    bool is_sample_finite(const Context<SPEC>& context, std::size_t p) {
+        using T = typename SPEC::T;
+        constexpr std::size_t LANES = SPEC::PANEL_LANES;
+        auto& workspace = context.workspace;
+        alignas(panel::ALIGNMENT) T sums[LANES] = {};
+        add_zero_times<SPEC::OBSERVATION_DIM + SPEC::ACTION_DIM, LANES>(workspace.critics[0].input(p), sums);
+        add_zero_times<SPEC::OBSERVATION_DIM, LANES>(workspace.next_observations + p * SPEC::OBSERVATION_DIM * LANES,
+                                                     sums);
+        add_zero_times<1, LANES>(workspace.policy[p].log_probability, sums);
+        return are_zero<SPEC>(sums, p);
+    }
+
+    // The gradients of L = sum_i mean((Q_i(s, a) - y)^2) / 2 with respect to critic `i`, down to its first layer.
+    // Returns whether the targets are finite, into which r, done, discount and log pi(a'|s') have gone.
     //
     // forward: L is a mean over the batch, so
     //          d_Q_i = (Q_i(s, a) - y) / BATCH_SIZE
     template <typename SPEC>
-    void differentiate_critics(Context<SPEC>& context, Scratch<SPEC>& scratch, std::size_t p) {
+    bool differentiate_critic(Context<SPEC>& context, std::size_t i, std::size_t p) {
         using T = typename SPEC::T;
+        constexpr std::size_t LANES = SPEC::PANEL_LANES;
         auto& workspace = context.workspace;
-        const T* target = scratch.evaluation.targets;
-        T* loss = workspace.critic_loss + p * SPEC::PANEL_LANES;
-        for (std::size_t lane = 0; lane < SPEC::PANEL_LANES; lane++) {
-            loss[lane] = 0;
+        alignas(panel::ALIGNMENT) T target[LANES], sums[LANES] = {};
+        compute_targets(context, p, target);
+        add_zero_times<1, LANES>(target, sums);
+        T* loss = workspace.critic_losses[i] + p * LANES;
+        const T* value = workspace.critics[i].output(p);
+        T* d_value = workspace.critic_gradients[i].output(p);
+        for (std::size_t lane = 0; lane < LANES; lane++) {
+            const bool is_padding = lane >= n_samples<SPEC>(p);
+            const T error = is_padding ? T(0) : value[lane] - target[lane];
+            d_value[lane] = error / static_cast<T>(SPEC::BATCH_SIZE);
+            loss[lane] = error * error;
         }
-        for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
-            forward(context.device, context.networks.critics[i], workspace.critics[i], p);
-            transpose_inputs(context.device, workspace.critics[i], p, workspace.critics_transposed_inputs[i]);
-            const T* value = workspace.critics[i].output(p);
-            T* d_value = workspace.critic_gradients[i].output(p);
-            for (std::size_t lane = 0; lane < SPEC::PANEL_LANES; lane++) {
-                const bool is_padding = lane >= n_samples<SPEC>(p);
-                const T error = is_padding ? T(0) : value[lane] - target[lane];
-                d_value[lane] = error / static_cast<T>(SPEC::BATCH_SIZE);
-                loss[lane] += error * error;
-            }
-            backward(context.device, context.networks.critics[i], workspace.critics_transposed_weights[i],
-                     workspace.critics[i], p, workspace.critic_gradients[i], p);
-        }
+        backward(context.device, context.networks.critics[i], workspace.critics_transposed_weights[i],
+                 workspace.critics[i], p, workspace.critic_gradients[i], p);
+        return are_zero<SPEC>(sums, p);
     }
 
     // L = -log(alpha) mean(log pi + target entropy)
@@ -263,32 +278,38 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         }
     }
 
-    // min_i Q_i(s, u) with the critics after their step, which of them it is, and alpha log pi(u|s) - min_i Q_i(s, u).
+    // Q_i(s, u) with the critics after their step.
     template <typename SPEC>
-    void evaluate_actions(Context<SPEC>& context, std::size_t p) {
+    void evaluate_actions(Context<SPEC>& context, std::size_t i, std::size_t p) {
+        constexpr std::size_t LANES = SPEC::PANEL_LANES;
+        auto& critic = context.workspace.critics[i];
+        copy<SPEC::ACTION_DIM * LANES>(context.workspace.policy[p].action,
+                                       critic.input(p) + SPEC::OBSERVATION_DIM * LANES);
+        forward(context.device, context.networks.critics[i], critic, p);
+    }
+
+    // Which critic has min_i Q_i(s, u), and alpha log pi(u|s) - min_i Q_i(s, u), for all samples.
+    template <typename SPEC>
+    void compare_critics(Context<SPEC>& context) {
         using T = typename SPEC::T;
         constexpr std::size_t LANES = SPEC::PANEL_LANES;
-        constexpr std::size_t OBSERVATION_ROWS = SPEC::OBSERVATION_DIM * LANES;
         auto& workspace = context.workspace;
-        const auto& policy = workspace.policy[p];
-        std::uint32_t* smallest = workspace.smallest_critic + p * LANES;
-
-        alignas(panel::ALIGNMENT) T smallest_value[LANES];
-        for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
-            auto& critic = workspace.critics[i];
-            copy<SPEC::ACTION_DIM * LANES>(policy.action, critic.input(p) + OBSERVATION_ROWS);
-            forward(context.device, context.networks.critics[i], critic, p);
-            for (std::size_t lane = 0; lane < LANES; lane++) {
-                const T value = critic.output(p)[lane];
-                if (i == 0 || is_smaller(value, smallest_value[lane])) {
-                    smallest_value[lane] = value;
-                    smallest[lane] = static_cast<std::uint32_t>(i);
+        for (std::size_t p = 0; p < SPEC::N_PANELS; p++) {
+            std::uint32_t* smallest = workspace.smallest_critic + p * LANES;
+            alignas(panel::ALIGNMENT) T smallest_value[LANES];
+            for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
+                const T* values = workspace.critics[i].output(p);
+                for (std::size_t lane = 0; lane < LANES; lane++) {
+                    if (i == 0 || is_smaller(values[lane], smallest_value[lane])) {
+                        smallest_value[lane] = values[lane];
+                        smallest[lane] = static_cast<std::uint32_t>(i);
+                    }
                 }
             }
-        }
-        for (std::size_t lane = 0; lane < LANES; lane++) {
-            workspace.actor_loss[p * LANES + lane] =
-                context.entropy_coefficient * policy.log_probability[lane] - smallest_value[lane];
+            for (std::size_t lane = 0; lane < LANES; lane++) {
+                workspace.actor_loss[p * LANES + lane] =
+                    context.entropy_coefficient * workspace.policy[p].log_probability[lane] - smallest_value[lane];
+            }
         }
     }
 
@@ -445,19 +466,33 @@ namespace rl_tools::rl::algorithms::sb3_sac {
             sample_step_noise(context);
             timer.end(Phase::SAMPLE_NOISE_MATRIX);
         }
+        constexpr std::uint32_t N_CRITIC_TASKS = SPEC::N_CRITICS * SPEC::N_PANELS;  // one critic's after the other's
         thread_pool.parallel_for(SPEC::N_PANELS, [&](std::uint32_t p, unsigned thread) {
             auto& scratch = context.scratch[thread];
             sample_transitions(context, scratch, p);
             sample_actions(context, scratch, p);
-            compute_targets(context, scratch);
-            workspace.is_finite[p] = is_finite(context, scratch, p);
-            differentiate_critics(context, scratch, p);
+            workspace.is_finite[p] = is_sample_finite(context, p);
+        });
+        thread_pool.parallel_for(N_CRITIC_TASKS, [&](std::uint32_t task, unsigned thread) {
+            evaluate_critic(context, context.scratch[thread], task / SPEC::N_PANELS, task % SPEC::N_PANELS);
+        });
+        thread_pool.parallel_for(N_CRITIC_TASKS, [&](std::uint32_t task, unsigned) {
+            const std::size_t i = task / SPEC::N_PANELS, p = task % SPEC::N_PANELS;
+            const bool is_finite = differentiate_critic(context, i, p);
+            if (i == 0) {  // the targets are those of all
+                workspace.is_finite[p] = workspace.is_finite[p] && is_finite;
+            }
         });
         if (!std::all_of(std::begin(workspace.is_finite), std::end(workspace.is_finite), [](bool is) { return is; })) {
             return false;
         }
+        for (std::size_t i = 1; i < SPEC::N_CRITICS; i++) {
+            for (std::size_t sample = 0; sample < SPEC::N_PANELS * SPEC::PANEL_LANES; sample++) {
+                workspace.critic_losses[0][sample] += workspace.critic_losses[i][sample];
+            }
+        }
         losses.critic_loss =
-            0.5 * batch_mean<SPEC>([&](std::size_t p) { return workspace.critic_loss + p * SPEC::PANEL_LANES; });
+            0.5 * batch_mean<SPEC>([&](std::size_t p) { return workspace.critic_losses[0] + p * SPEC::PANEL_LANES; });
         if (networks.log_entropy_coefficient.value) {
             losses.entropy_coefficient_loss = update_entropy_coefficient(context);
         }
@@ -465,7 +500,10 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         update_critics(context, position.index % hyper_parameters.target_update_interval == 0);
         timer.end(Phase::UPDATE_CRITICS);
 
-        thread_pool.parallel_for(SPEC::N_PANELS, [&](std::uint32_t p, unsigned) { evaluate_actions(context, p); });
+        thread_pool.parallel_for(N_CRITIC_TASKS, [&](std::uint32_t task, unsigned) {
+            evaluate_actions(context, task / SPEC::N_PANELS, task % SPEC::N_PANELS);
+        });
+        compare_critics(context);
         timer.end(Phase::EVALUATE_ACTIONS);
         differentiate_actions(context);
         timer.end(Phase::DIFFERENTIATE_ACTIONS);

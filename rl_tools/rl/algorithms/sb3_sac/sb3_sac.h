@@ -131,9 +131,6 @@ namespace rl_tools::rl::algorithms::sb3_sac {
                 nn_models::panel_mlp::ForwardValues<ACTOR, 1> actor;    // for s'
                 nn_models::panel_mlp::ForwardValues<CRITIC, 1> critic;  // for (s', a'), one target after the other
                 nn_models::panel_mlp::Gradients<CRITIC, 1> critic_gradients;
-                typename SPEC::POLICY::Panel policy;  // a' ~ pi(s')
-                alignas(panel::ALIGNMENT) T targets[SPEC::PANEL_LANES];
-                components::sb3_replay_buffer::Outcome<T> outcomes[SPEC::PANEL_LANES];
             } evaluation;
             nn_models::panel_mlp::UpdateScratch<ACTOR> actor_update;
             nn_models::panel_mlp::UpdateScratch<CRITIC> critic_update;
@@ -164,13 +161,18 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         Gradients<CRITIC> critic_gradients[SPEC::N_CRITICS];
         typename POLICY::StepNoise step_noise;
         typename POLICY::Panel policy[SPEC::N_PANELS];
+        // For the targets: s', a' ~ pi(s') and the rest of each panel's transitions, and Q'(s', a') of each critic.
+        alignas(panel::ALIGNMENT) T next_observations[SPEC::N_PANELS * SPEC::OBSERVATION_DIM * SPEC::PANEL_LANES];
+        typename POLICY::Panel next_policy[SPEC::N_PANELS];
+        components::sb3_replay_buffer::Outcome<T> outcomes[SPEC::N_PANELS * SPEC::PANEL_LANES];
+        alignas(panel::ALIGNMENT) T next_values[SPEC::N_CRITICS][SPEC::N_PANELS * SPEC::PANEL_LANES];
         typename POLICY::template Gradients<SPEC::N_PANELS> policy_gradients;
         // For each sample which critic is the smallest, and for each critic the samples where it is.
         std::uint32_t smallest_critic[SPEC::N_PANELS * SPEC::PANEL_LANES];
         std::uint32_t samples_of_critic[SPEC::N_CRITICS][SPEC::BATCH_SIZE];
         std::size_t n_samples_of_critic[SPEC::N_CRITICS];
         alignas(panel::ALIGNMENT) T d_actions[SPEC::N_PANELS * SPEC::ACTION_DIM * SPEC::PANEL_LANES];
-        alignas(panel::ALIGNMENT) T critic_loss[SPEC::N_PANELS * SPEC::PANEL_LANES];
+        alignas(panel::ALIGNMENT) T critic_losses[SPEC::N_CRITICS][SPEC::N_PANELS * SPEC::PANEL_LANES];
         alignas(panel::ALIGNMENT) T actor_loss[SPEC::N_PANELS * SPEC::PANEL_LANES];
         bool is_finite[SPEC::N_PANELS];  // of each panel: its batch, its actions and its targets
         TransposedInputs<ACTOR> actor_transposed_inputs;
