@@ -119,7 +119,7 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         typename SPEC::POLICY::Parameters policy;
     };
 
-    // Memory of one thread for one task. What a panel's critics are evaluated with lasts for the steps of that phase.
+    // Memory of one thread for one task.
     template <typename T_SPEC>
     struct Scratch {
         using SPEC = T_SPEC;
