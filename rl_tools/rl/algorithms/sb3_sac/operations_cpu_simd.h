@@ -154,10 +154,11 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         using T = typename SPEC::T;
         constexpr std::size_t LANES = SPEC::PANEL_LANES;
         const auto& workspace = context.workspace;
-        for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
+        copy<LANES>(workspace.next_values[0] + p * LANES, target);
+        for (std::size_t i = 1; i < SPEC::N_CRITICS; i++) {
             const T* value = workspace.next_values[i] + p * LANES;
             for (std::size_t lane = 0; lane < LANES; lane++) {
-                target[lane] = i == 0 || is_smaller(value[lane], target[lane]) ? value[lane] : target[lane];
+                target[lane] = is_smaller(value[lane], target[lane]) ? value[lane] : target[lane];
             }
         }
         for (std::size_t lane = 0; lane < LANES; lane++) {
@@ -297,10 +298,12 @@ namespace rl_tools::rl::algorithms::sb3_sac {
         for (std::size_t p = 0; p < SPEC::N_PANELS; p++) {
             std::uint32_t* smallest = workspace.smallest_critic + p * LANES;
             alignas(panel::ALIGNMENT) T smallest_value[LANES];
-            for (std::size_t i = 0; i < SPEC::N_CRITICS; i++) {
+            copy<LANES>(workspace.critics[0].output(p), smallest_value);
+            std::fill_n(smallest, LANES, 0);
+            for (std::size_t i = 1; i < SPEC::N_CRITICS; i++) {
                 const T* values = workspace.critics[i].output(p);
                 for (std::size_t lane = 0; lane < LANES; lane++) {
-                    if (i == 0 || is_smaller(values[lane], smallest_value[lane])) {
+                    if (is_smaller(values[lane], smallest_value[lane])) {
                         smallest_value[lane] = values[lane];
                         smallest[lane] = static_cast<std::uint32_t>(i);
                     }
