@@ -628,18 +628,18 @@ def patched_buffer(model: TinySAC) -> None:
     ("arrange", "callback", "may_skip"),
     [
         (lambda model: None, None, True),
-        (lambda model: None, lambda: [EveryNTimesteps(1000, CheckpointCallback(1000, "nowhere"))], True),
+        (lambda model: None, lambda folder: [EveryNTimesteps(1000, CheckpointCallback(1000, folder))], True),
         (patched_buffer, None, False),
         (lambda model: setattr(model, "_end_episode", partial(model._end_episode)), None, False),
         (lambda model: setattr(model, "__class__", CountsStores), None, False),
-        (lambda model: None, lambda: EveryNTimesteps(1000, Quiet()), False),
+        (lambda model: None, lambda folder: EveryNTimesteps(1000, Quiet()), False),
         (lambda model: setattr(model.env.envs[0].unwrapped, "_get_obs", lambda: np.zeros(3, np.float32)), None, False),
     ],
 )
 def test_a_step_is_followed_by_a_look_where_it_may_run_code_of_the_users(
-    arrange: Callable[[TinySAC], None], callback: Callable[[], Any] | None, may_skip: bool
+    arrange: Callable[[TinySAC], None], callback: Callable[[str], Any] | None, may_skip: bool, tmp_path: Path
 ) -> None:
     model = TinySAC("MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [8]}, learning_starts=10, batch_size=8)
     arrange(model)
-    model.learn(50, callback and callback())
+    model.learn(50, callback and callback(str(tmp_path)))
     assert model._session._may_skip_looks == may_skip
