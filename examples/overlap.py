@@ -24,7 +24,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from tqdm import tqdm
 
 from sb3_tinyrl import TinySAC
-from sb3_tinyrl.bench.machine import describe_machine, instruction_sets
+from sb3_tinyrl.bench.machine import describe_machine
 from sb3_tinyrl.bench.report import Report, where
 
 N_STEPS = 200
@@ -135,7 +135,7 @@ def draw(figure: Figure, simulators: list[Simulator], curves: dict[str, list[lis
 
 def report(simulators: list[Simulator], curves: dict[str, list[list[float]]], command: str) -> Report:
     """Return tables and picture."""
-    machine = describe_machine()
+    machine: dict[str, Any] = describe_machine()
     header = ["environment", "its step, ms", "update, ms", "in order, ms", "overlapped, ms", "gain", "of the bound"]
     rows = [
         [
@@ -167,7 +167,7 @@ def report(simulators: list[Simulator], curves: dict[str, list[list[float]]], co
         footnote=(
             f"Medians over alternating rounds ({N_ROUNDS} of {N_STEPS} steps), one thread for the update. The bound is "
             "the longer of the environment's step and the update. "
-            f"{where(machine, 2)} Instruction sets: {', '.join(instruction_sets())}."
+            f"{where(machine, 2)} Instruction sets: {', '.join(machine['instruction_sets'])}."
         ),
         draw=lambda figure: draw(figure, simulators, curves),
     )
