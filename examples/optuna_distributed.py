@@ -162,4 +162,7 @@ else:
             print(f"worker {worker.pid} ended with status {worker.returncode}")
     if n_finished(study) < args.trials:
         raise SystemExit("no worker is left; the same command goes on with the study")
-    print(f"best return {study.best_value:.0f} with", study.best_params)
+    if study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
+        print(f"best return {study.best_value:.0f} with", study.best_params)
+    else:
+        print(f"all of {n_finished(study)} trials were pruned; the same command with more --trials goes on")

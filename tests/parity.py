@@ -196,6 +196,11 @@ class Pair:
             result["log_ent_coef"] = self.ours.log_ent_coef.data, self.reference.log_ent_coef.data
         return result
 
+    def synchronise(self) -> None:
+        """Give ours the numbers of SB3's, so that what has added up so far is forgotten."""
+        for ours, expected in self.tensors().values():
+            ours.copy_(expected)
+
     def losses(self) -> dict[str, tuple[float, float]]:
         """What both logged of their last call."""
         ours, reference = (

@@ -125,7 +125,8 @@ def test_optuna_survives_a_killed_worker(has_database: bool, tmp_path: Path, mon
         text, _ = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, text
     assert f"worker {worker} ended with status -9" in text
-    assert "best return" in text
+    # The lost trial may have been the best of them, and have had all others pruned.
+    assert ("best return" if study.trials(TrialState.COMPLETE) else "all of 5 trials were pruned") in text
     assert len(study.trials(*FINISHED)) == 5
     assert [trial.number for trial in study.trials(TrialState.RUNNING)] == [lost]
 

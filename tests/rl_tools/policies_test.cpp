@@ -85,7 +85,7 @@ namespace {
 
         void test(DEVICE& device) {
             std::vector<T> output = normal(2 * N, 1, 1);
-            const std::vector<T> epsilon = normal(N, 1, 2), d_action = normal(N, 1, 3);
+            const std::vector<T> d_action = normal(N, 1, 3);
             // Beyond and at both ends of the clipped range, and near saturation of tanh.
             output[N + 0] = 3;
             output[N + 1] = -25;
@@ -93,8 +93,13 @@ namespace {
             output[N + 3] = -20;
             output[4] = 4;
             auto panel = std::make_unique<Panel<SPEC>>();
-            std::copy(epsilon.begin(), epsilon.end(), panel->noise);
-            clear_padding(*panel, N_SAMPLES);
+            constexpr std::uint32_t FIRST_SAMPLE = 32;
+            sample_noise({1, 2}, philox::Stream::ACTION_NOISE, FIRST_SAMPLE, N_SAMPLES, *panel);
+            const std::vector<T> epsilon(panel->noise, panel->noise + N);
+            for (std::size_t i = 0; i < N; i++) {
+                const bool is_padding = i % LANES >= N_SAMPLES;
+                require((epsilon[i] == 0) == is_padding, "the noise", epsilon[i], 0, i);
+            }
             const Parameters<T> parameters{-20, 2};
             const StepNoise<SPEC> noise{};
             Scratch<SPEC> scratch;
@@ -103,9 +108,7 @@ namespace {
 
             std::vector<T> log_probability(LANES, 0);
             for (std::size_t i = 0; i < N; i++) {
-                const T e = i % LANES < N_SAMPLES ? epsilon[i] : 0;
-                require(panel->noise[i] == e, "the noise", panel->noise[i], e, i);
-                const T sigma = std::exp(clamp(output[N + i], -20, 2)), u = output[i] + sigma * e;
+                const T sigma = std::exp(clamp(output[N + i], -20, 2)), u = output[i] + sigma * epsilon[i];
                 require_close(panel->action[i], std::tanh(u), 1e-13, "the Gaussian's action", i);
                 log_probability[i % LANES] += log_density(u, output[i], sigma * sigma);
             }
