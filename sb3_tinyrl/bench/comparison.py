@@ -143,8 +143,8 @@ def _footnote(results: Results) -> str:
     return (
         f"{rough}Medians over alternating rounds ({settings.rounds} of {settings.steps:,} steps); (2.0x) means that "
         f"TinySAC is twice as good. A gradient step takes {number(results.update_flops / 1e6)} MFLOP, the FMA peak is "
-        f"{median(results.peak_flops) / 1e9:,.0f} GFLOP/s. {_limit(results)}{where(results.machine, settings.threads)} "
-        f"{_instructions(results)}{versions}."
+        f"{median(results.peak_flops) / 1e9:,.0f} GFLOP/s. {_limit(results)}{_round_trip(results)}"
+        f"{where(results.machine, settings.threads)} {_instructions(results)}{versions}."
     )
 
 
@@ -156,6 +156,13 @@ def _limit(results: Results) -> str:
         f"The machine allows {number(median(limits))} steps/s: gradient steps at the FMA peak, and "
         f"{number(microseconds)} µs for a step of the environment without wrappers. "
     )
+
+
+def _round_trip(results: Results) -> str:
+    if not results.round_trip_seconds:
+        return ""
+    least, middle, most = (number(1e9 * summary(results.round_trip_seconds)) for summary in (min, median, max))
+    return f"Two threads answer each other in {middle} ns ({least} to {most}). "
 
 
 def _instructions(results: Results) -> str:

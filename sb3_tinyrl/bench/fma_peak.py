@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
 from pathlib import Path
 
-from sb3_tinyrl._native.errors import KernelBuildError
-from sb3_tinyrl._native.jit.compiler import find_compiler
-from sb3_tinyrl._native.jit.headers import find_headers
+from sb3_tinyrl.bench.probe import compiled
 
-_SOURCE = Path(__file__).with_name("fma_peak.cpp")
 _SECONDS = 0.2
 
 
 class FmaPeak:
-    """Measures when called. Compiled with the compiler and the flags of the kernels.
+    """Measures when called.
 
     :param folder: where the compiled program goes
     :param n_threads: how many run at once
@@ -24,18 +20,7 @@ class FmaPeak:
     """
 
     def __init__(self, folder: Path, n_threads: int) -> None:
-        library = folder / "fma_peak.so"
-        command = find_compiler().library_command(
-            _SOURCE, library, includes=(find_headers().include_root,), system_includes=()
-        )
-        compilation = subprocess.run(command, capture_output=True, text=True, errors="replace")
-        if compilation.returncode != 0:
-            raise KernelBuildError(
-                f"the C++ compiler failed on {_SOURCE.name}, expected one that knows GCC's flags; choose another "
-                f"one with $CXX. It said:\n{compilation.stderr}"
-            )
-        self._function = ctypes.CDLL(str(library)).fma_peak
-        self._function.argtypes, self._function.restype = (ctypes.c_int, ctypes.c_double), ctypes.c_double
+        self._function = compiled("fma_peak", folder, ctypes.c_int, ctypes.c_double)
         self._n_threads = n_threads
 
     def __call__(self) -> float:

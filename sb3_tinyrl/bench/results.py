@@ -67,6 +67,7 @@ class Results:
     :param machine: on what they ran
     :param update_flops: floating-point operations in the matrix products of one gradient step
     :param peak_flops: floating-point operations per second that the cores used can do, in each round
+    :param round_trip_seconds: that two threads take to answer each other, in each round; empty with one thread
     :param env_seconds: that a step of the environment takes without wrappers, in each round; empty where that was not
         measured
     :param peers: by name; the first is the one the others are compared with
@@ -78,6 +79,7 @@ class Results:
     machine: dict[str, Any]
     update_flops: int
     peak_flops: list[float] = field(default_factory=list)
+    round_trip_seconds: list[float] = field(default_factory=list)
     env_seconds: list[float] = field(default_factory=list)
     peers: dict[str, PeerResults] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)

@@ -21,6 +21,7 @@ from sb3_tinyrl.bench.peers.revision import Revision as RevisionPeer
 from sb3_tinyrl.bench.process import PeerError, PeerProcess
 from sb3_tinyrl.bench.raw_env import RAW_ENVIRONMENT
 from sb3_tinyrl.bench.results import PeerResults, Results
+from sb3_tinyrl.bench.round_trip import RoundTrip
 
 _LAST = ("instruction_set", "peak_memory")
 #: What the environment alone is called where it failed.
@@ -44,6 +45,7 @@ def run(
     progress: Callable[[str], None],
     *,
     peak: Callable[[], float] | None = None,
+    round_trip: Callable[[], float] | None = None,
     measurements: Sequence[str] | None = None,
     kernels: Path | None = None,
     with_limit: bool = True,
@@ -57,6 +59,7 @@ def run(
     :param folder: for temporary files
     :param progress: called before each measurement with what comes
     :param peak: returns the floating-point operations per second that the cores used can do; by default compiled here
+    :param round_trip: returns the seconds that two threads take to answer each other; by default compiled here
     :param measurements: what to take in each round; by default all that a peer has
     :param kernels: where compiled kernels are kept; by default in a folder of each peer, so that compiling is cold
     :param with_limit: whether to measure the environment alone, for the limit of steps per second
@@ -66,6 +69,7 @@ def run(
     """
     with ExitStack() as stack:
         peak = peak or FmaPeak(folder, results.settings.threads)
+        round_trip = round_trip or RoundTrip(folder)
         processes: dict[str, PeerProcess] = {}
         for name in names:
             if name == AGAINST:
@@ -129,6 +133,8 @@ def run(
             when = f"round {i + 1} of {results.settings.rounds}, "
             progress(f"{when}FMA peak")
             results.peak_flops.append(peak())
+            if results.settings.threads > 1:
+                results.round_trip_seconds.append(round_trip())
             if env is not None and (step_seconds := ask_env(env, "step_seconds", when)) is not None:
                 results.env_seconds.append(step_seconds)
             # No peer always comes right after the same neighbour.

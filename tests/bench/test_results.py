@@ -84,6 +84,15 @@ def test_the_footnote_names_the_instruction_sets(results: Results, tmp_path: Pat
     assert "Instruction sets: AVX-512, AVX2. " in footnote()
 
 
+def test_the_footnote_says_how_far_apart_threads_are(results: Results, tmp_path: Path):
+    report(results).write(tmp_path)
+    assert "answer each other" not in (tmp_path / "benchmark.md").read_text()  # one thread has nobody to ask
+    results.round_trip_seconds = [600e-9, 120e-9, 115e-9]
+    report(results).write(tmp_path)
+    markdown = (tmp_path / "benchmark.md").read_text()
+    assert "Two threads answer each other in 120 ns (115 to 600)." in markdown
+
+
 def test_overhead_is_all_but_environment_and_gradient_steps(results: Results):
     assert results.median("tiny", "overhead_microseconds") == 10
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _LABELS = {OURS: PEERS[OURS].label, THEIRS: "SB3"}
 _COLORS = {OURS: "tab:orange", THEIRS: "tab:gray"}
 _PANELS_IN_ROW = 3
+#: What the JSON file has of a point's results as it is.
+_MEASURED = ("settings", "update_flops", "peak_flops", "round_trip_seconds", "peers")
 
 
 def report(results: ScalingResults) -> Report:
@@ -54,7 +56,7 @@ def _content(point: Point) -> dict[str, Any]:
     measured = asdict(results)
     return {
         "value": point.value,
-        **{key: measured[key] for key in ("settings", "update_flops", "peak_flops", "peers")},
+        **{key: measured[key] for key in _MEASURED},
         "update_microseconds": _of_both(results.microseconds, "updates_per_second"),
         "step_microseconds": _of_both(results.microseconds, "steps_per_second"),
         "fraction_of_peak": _of_both(results.median, "fraction_of_peak"),
@@ -94,6 +96,8 @@ def _column(point: Point) -> Iterator[tuple[str, str]]:
         for peer, label in _LABELS.items():
             text = optional(results.median(peer, measurement), show)
             yield line.format(label), missed(text, peer == OURS and misses.get(floor, False))
+    if results.round_trip_seconds:
+        yield "round trip between threads, ns", number(1e9 * median(results.round_trip_seconds))
 
 
 def _megabytes(n_bytes: float) -> str:

@@ -18,6 +18,7 @@ from sb3_tinyrl.bench.machine import describe_machine
 from sb3_tinyrl.bench.process import PeerError
 from sb3_tinyrl.bench.report import failure_lines
 from sb3_tinyrl.bench.results import Results
+from sb3_tinyrl.bench.round_trip import RoundTrip
 from sb3_tinyrl.bench.scaling.axes import AXES
 from sb3_tinyrl.bench.scaling.report import report
 from sb3_tinyrl.bench.scaling.results import OURS, THEIRS, Point, ScalingResults
@@ -68,7 +69,7 @@ def _axes(chosen: str) -> list[str]:
 
 def _measure(results: ScalingResults, folder: Path, progress: Callable[[int, str], None]) -> None:
     """Measure the axes that ``results.points`` names; an interrupt ends that where there are points already."""
-    peak = FmaPeak(folder, results.threads)
+    peak, round_trip = FmaPeak(folder, results.threads), RoundTrip(folder)
     places = [(name, value) for name in results.points for value in AXES[name].values]
 
     def announce(n_done: int, title: str, coming: str) -> None:
@@ -88,6 +89,7 @@ def _measure(results: ScalingResults, folder: Path, progress: Callable[[int, str
                     point_folder,
                     partial(announce, n_done, title),
                     peak=peak,
+                    round_trip=round_trip,
                     measurements=AXES[name].measurements,
                     kernels=folder / "kernels",  # many points have the same shapes
                     with_limit=False,

@@ -22,6 +22,7 @@ def make_point(
 ) -> Point:
     """By default TinySAC reaches 80, 70 and 60 % of the peak, and is 8, 7 and 3 times as fast."""
     results = Results(AXES[axis].settings(value, threads=2, rounds=3), "", {}, update_flops=1000, peak_flops=[1e6] * 3)
+    results.round_trip_seconds = [600e-9, 120e-9, 115e-9]
     for name, rates, n_bytes, i in (("tiny", ours, memory[0], 0), ("sb3", theirs, memory[1], 1)):
         peer = results.peers[name] = PeerResults(name, "1.2")
         peer.add("set_up", {})
@@ -108,6 +109,7 @@ def test_markdown(tmp_path: Path):
         "| ratio of gradient steps | 7.0x | **1.5x (!)** |",
         "| of the FMA peak, TinySAC | 70% | **15% (!)** |",
         "| peak memory, SB3, MB | 310 | 310 |",
+        "| round trip between threads, ns | 120 | 120 |",
         "| environments | 2 |",
         "| µs/env step, TinySAC | 1,000 |",
         "| ratio of env steps | **2.0x (!)** |",
@@ -162,6 +164,7 @@ def test_json_is_complete(tmp_path: Path):
     assert point["peers"]["tiny"]["rounds"]["updates_per_second"] == [800, 700, 600]
     assert point["peers"]["sb3"]["peak_memory"] == 310_000_000
     assert point["peak_flops"] == [1e6] * 3
+    assert point["round_trip_seconds"] == [600e-9, 120e-9, 115e-9]
     assert point["fraction_of_peak"]["tiny"] == pytest.approx(0.7)
     assert point["update_advantage"] == 7
     assert point["step_microseconds"] == {"tiny": 1000, "sb3": 2000}
