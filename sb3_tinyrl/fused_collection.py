@@ -118,6 +118,7 @@ class FusedCollection(NativeActor):
             if result.status != LoopStatus.DONE:
                 self._raise_not_finite(loop.env, bound.kernel, result.status)
             collected = result.outcome.progress.n_collected_steps, result.outcome.progress.n_collected_episodes
+            self._session.look_again(lambda: False)  # a signal's handler or another thread may have run meanwhile
         return collected
 
     def _loop_for(
@@ -126,6 +127,8 @@ class FusedCollection(NativeActor):
         """The loop that does what SB3's would with this environment; ``None`` if the user has a hand in a step."""
         if self._has_users_code(env, replay_buffer, action_noise):
             return None
+        if not np.array_equal(np.asarray(self._last_obs), env.environments.observations):
+            return None  # the user has reset or stepped the environments: SB3 acts on what it saw last all the same
         if self._fused_loop is None or self._fused_loop.env is not env:
             self._fused_loop = FusedLoop(env)
         return self._fused_loop

@@ -23,6 +23,7 @@ from stable_baselines3.common.callbacks import (
     EveryNTimesteps,
     ProgressBarCallback,
 )
+from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
@@ -270,7 +271,46 @@ def test_a_subclass_of_a_known_callback_is_unknown() -> None:
     assert idle_steps(CheckpointCallback(100, "nowhere")) == 99
 
 
+def reset(model: TinySAC) -> None:
+    model.env.reset()
+
+
+def step_once(model: TinySAC) -> None:
+    model.env.step(np.ones((model.n_envs, 1), np.float32))
+
+
+def evaluate(model: TinySAC) -> None:
+    evaluate_policy(model, model.env, n_eval_episodes=1, warn=False)
+
+
+@pytest.mark.parametrize("act", [reset, step_once, evaluate])
+def test_a_callback_may_use_the_training_environment(act: Callable[[TinySAC], None], calls: list[int]) -> None:
+    trained = [
+        make(short).learn(119, callback=[EveryNTimesteps(65, models.At(1, act)), *extra]) for extra in ([], [Each()])
+    ]
+    assert calls
+    assert_same(*trained)
+
+
 # --- what may go wrong ---
+
+
+def test_what_changes_while_the_loop_runs_is_noticed(calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    run = FusedLoop.run
+    model = make()
+    moved: list[th.Tensor] = []
+
+    def run_beside_a_thread(*arguments: Any) -> None:
+        run(*arguments)
+        if len(calls) == 1:
+            weight = model.actor.mu.weight
+            weight.data = weight.data.clone()
+            moved.append(weight.detach().clone())
+
+    monkeypatch.setattr(FusedLoop, "run", run_beside_a_thread)
+    model.learn(400, log_interval=None)
+    assert len(calls) > 1
+    assert not th.equal(model.actor.mu.weight, moved[0])
 
 
 def test_an_interrupt_leaves_a_consistent_model() -> None:
