@@ -19,6 +19,7 @@ from stable_baselines3.common.callbacks import (
     BaseCallback,
     CallbackList,
     CheckpointCallback,
+    ConvertCallback,
     EvalCallback,
     EveryNTimesteps,
     ProgressBarCallback,
@@ -269,6 +270,71 @@ def test_a_subclass_of_a_known_callback_is_unknown() -> None:
 
     assert idle_steps(Own(100, "nowhere")) == 0
     assert idle_steps(CheckpointCallback(100, "nowhere")) == 99
+
+
+class Told(BaseCallback):
+    """Notes when it is told of the local variables, which an event does at each step."""
+
+    def __init__(self, notes: list[Any]) -> None:
+        super().__init__()
+        self.notes = notes
+
+    def _on_step(self) -> bool:
+        return True
+
+    def update_locals(self, locals_: dict[str, Any]) -> None:
+        self.notes.append(self.model.num_timesteps)
+
+
+def noting(method: str, notes: list[Any]) -> BaseCallback:
+    callback = ConvertCallback(None)
+    setattr(callback, method, lambda: notes.append(method))
+    return callback
+
+
+def checkpoints(save_freq: int, notes: list[Any], folder: Path) -> CheckpointCallback:
+    callback = CheckpointCallback(save_freq, str(folder))
+    path = callback._checkpoint_path
+
+    def noted(*arguments: Any, **named: Any) -> str:
+        notes.append(callback.num_timesteps)
+        return path(*arguments, **named)
+
+    callback._checkpoint_path = noted
+    return callback
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        lambda notes, folder: CallbackList(2 * [checkpoints(40, notes, folder)]),
+        lambda notes, folder: checkpoints(-40, notes, folder),
+        lambda notes, folder: EveryNTimesteps(50, Told(notes)),
+        lambda notes, folder: noting("on_rollout_end", notes),
+        lambda notes, folder: noting("_on_rollout_start", notes),
+    ],
+    ids=["twice in a list", "negative frequency", "locals of an event's callback", "on_rollout_end", "rollout_start"],
+)
+def test_callbacks_are_called_as_often_as_by_sb3(
+    callback: Callable[[list[Any], Path], BaseCallback], tmp_path: Path
+) -> None:
+    seen: list[list[Any]] = [[], []]
+    for notes, extra in zip(seen, ([], [Each()]), strict=True):
+        make().learn(130, callback=[callback(notes, tmp_path), *extra])
+    assert seen[0]
+    assert seen[0] == seen[1]
+
+
+def test_a_method_replaced_on_the_class_of_a_callback_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_calls = []
+    monkeypatch.setattr(ConvertCallback, "_on_step", lambda self: not n_calls.append(self.n_calls))
+    make().learn(60, callback=ConvertCallback(None))
+    assert n_calls == [*range(1, 61)]
+
+
+def test_a_checkpoint_each_0_steps_is_the_error_that_it_is_with_sb3(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        make(learning_starts=0).learn(30, callback=CheckpointCallback(0, str(tmp_path)))
 
 
 def reset(model: TinySAC) -> None:
