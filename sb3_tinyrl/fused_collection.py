@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import should_collect_more_steps, update_learning_rate
@@ -145,8 +144,7 @@ class FusedCollection(NativeActor):
             or replay_buffer is not self.replay_buffer
             or self._has_own(*_LOOP_METHODS)
             or methods.replaced_on_instance(env) is not None
-            or type(self.logger) is not Logger
-            or methods.replaced_on_instance(self.logger) is not None
+            or not is_unchanged(self.logger)
         )
 
     def _look_again(

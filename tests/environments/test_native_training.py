@@ -1,5 +1,6 @@
 """Training with native environments inside the kernel: the results are those of steps taken from Python."""
 
+import functools
 import os
 import signal
 import threading
@@ -25,7 +26,7 @@ from stable_baselines3.common.callbacks import (
     ProgressBarCallback,
 )
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
@@ -204,6 +205,33 @@ def test_methods_of_a_subclass_are_called(calls: list[int]) -> None:
     Counting("MlpPolicy", PENDULUM, policy_kwargs={"net_arch": [32, 32]}, batch_size=32, learning_starts=20).learn(50)
     assert Counting.n_calls == 30
     assert not calls
+
+
+def test_a_decorated_method_of_a_subclass_is_called(calls: list[int]) -> None:
+    n_calls = []
+
+    class Counting(TinySAC):
+        @functools.wraps(TinySAC.train)
+        def train(self, *arguments: Any, **named: Any) -> None:
+            n_calls.append(1)
+            super().train(*arguments, **named)
+
+    Counting("MlpPolicy", PENDULUM, policy_kwargs={"net_arch": [32, 32]}, batch_size=32, learning_starts=20).learn(50)
+    assert len(n_calls) == 30
+    assert not calls
+
+
+def test_a_method_replaced_on_the_class_of_the_logger_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    logged = []
+    original = Logger.record
+
+    def record(self: Logger, key: str, *arguments: Any, **named: Any) -> None:
+        logged.append(key)
+        original(self, key, *arguments, **named)
+
+    monkeypatch.setattr(Logger, "record", record)
+    make().learn(50)
+    assert logged.count("train/actor_loss") == 30
 
 
 # --- callbacks ---
