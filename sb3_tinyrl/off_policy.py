@@ -16,6 +16,7 @@ import numpy.typing as npt
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import should_collect_more_steps
 from stable_baselines3.common.vec_env import VecEnv
@@ -25,6 +26,7 @@ from sb3_tinyrl._native.abi.structs import ReplayBufferView
 from sb3_tinyrl._native.errors import NativeEnvironmentError, UnsupportedByKernelError
 from sb3_tinyrl.batches import CopiedBatches, Replay, raise_not_finite
 from sb3_tinyrl.callback_schedule import idle_steps, is_known_schedule
+from sb3_tinyrl.contract import methods
 from sb3_tinyrl.environments.dummy_vec_env import step
 from sb3_tinyrl.fused_collection import FusedCollection, PendingUpdates
 from sb3_tinyrl.observations import require_finite
@@ -63,7 +65,8 @@ class NativeOffPolicy(FusedCollection):
         :param log_interval: log each so many episodes
         :return: how much was collected, and whether to go on
         """
-        collect = super().collect_rollouts if self.kernel == "torch" else self._collect_rollouts
+        is_sb3s = self.kernel == "torch" or methods.replaced_method({OffPolicyAlgorithm: ("collect_rollouts",)})
+        collect = super().collect_rollouts if is_sb3s else self._collect_rollouts
         rollout = collect(env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval)
         self._is_after_rollout = True
         return rollout

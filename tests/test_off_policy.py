@@ -385,7 +385,7 @@ def test_a_fixed_entropy_coefficient_stays() -> None:
 
 
 @pytest.mark.parametrize("cls", [SAC, OffPolicyAlgorithm])
-@pytest.mark.parametrize("name", ["_store_transition", "_sample_action"])
+@pytest.mark.parametrize("name", ["_store_transition", "_sample_action", "collect_rollouts"])
 def test_a_method_replaced_on_a_class_of_sb3_is_called(
     cls: type[OffPolicyAlgorithm], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

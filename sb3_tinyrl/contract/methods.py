@@ -70,7 +70,7 @@ _TRAINING_METHODS: dict[type, tuple[str, ...]] = {
     th.optim.Adam: ("step",),
     th.optim.AdamW: (),
     th.optim.Optimizer: ("zero_grad",),
-    OffPolicyAlgorithm: ("_store_transition",),
+    OffPolicyAlgorithm: ("collect_rollouts", "_store_transition"),
     SAC: ("train",),
 }
 #: Functions that SB3's ``train`` calls, by the module where it finds them: names, and where they were written.
