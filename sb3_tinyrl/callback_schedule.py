@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any
 
 from stable_baselines3.common.callbacks import (
@@ -20,8 +21,15 @@ from stable_baselines3.common.callbacks import (
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
 
-#: Of a callback at each step.
-_METHODS = ("on_step", "_on_step", "update_locals", "update_child_locals")
+#: Of a callback at each step, and around each rollout.
+_METHODS = (
+    *("on_step", "_on_step", "update_locals", "update_child_locals"),
+    *("on_rollout_start", "_on_rollout_start", "on_rollout_end", "_on_rollout_end"),
+)
+_methods = attrgetter(*_METHODS)
+#: Of one that an event calls, at each step: with the local variables.
+_EVENT_METHODS = ("update_locals", "update_child_locals")
+_event_methods = attrgetter(*_EVENT_METHODS)
 
 
 def is_known_schedule(schedule: Schedule) -> bool:
@@ -38,6 +46,24 @@ def idle_steps(callback: BaseCallback) -> float:
     """
     rule = _IDLE_STEPS.get(type(callback))
     return rule(callback) if rule and vars(callback).keys().isdisjoint(_METHODS) else 0
+
+
+def sees_each_step(callback: BaseCallback) -> bool:
+    """Whether steps can't be counted for a callback, as code of the user's runs in each, or one counts them twice.
+
+    :param callback: with those that it calls
+    """
+    called = [*all_callbacks(callback)]
+    return len({*map(id, called)}) < len(called) or any(map(_has_own_methods, called))
+
+
+def _has_own_methods(callback: BaseCallback) -> bool:
+    cls = type(callback)
+    return not (
+        vars(callback).keys().isdisjoint(_EVENT_METHODS)
+        and _event_methods(cls) in _SB3S_EVENT_METHODS
+        and (cls not in _SB3S_METHODS or _methods(cls) == _SB3S_METHODS[cls])
+    )
 
 
 def all_callbacks(callback: BaseCallback) -> Iterator[BaseCallback]:
@@ -62,7 +88,7 @@ def skip(callback: BaseCallback, n_steps: int) -> None:
 
 
 def _until_multiple(frequency: int, n_calls: int) -> float:
-    return frequency - n_calls % frequency - 1 if frequency > 0 else math.inf
+    return abs(frequency) - n_calls % abs(frequency) - 1 if frequency else 0  # SB3 divides by it
 
 
 def _idle_steps_of_list(callback: Any) -> float:
@@ -79,8 +105,12 @@ _IDLE_STEPS: dict[type[BaseCallback], Callable[[Any], float]] = {
     CallbackList: _idle_steps_of_list,
     CheckpointCallback: lambda callback: _until_multiple(callback.save_freq, callback.n_calls),
     ConvertCallback: lambda callback: math.inf if callback.callback is None else 0,
-    EvalCallback: lambda callback: _until_multiple(callback.eval_freq, callback.n_calls),
+    EvalCallback: lambda callback: (
+        _until_multiple(callback.eval_freq, callback.n_calls) if callback.eval_freq > 0 else math.inf
+    ),
     EveryNTimesteps: _idle_steps_of_timesteps,
     LogEveryNTimesteps: _idle_steps_of_timesteps,
     ProgressBarCallback: lambda callback: math.inf,
 }
+_SB3S_METHODS = {cls: _methods(cls) for cls in _IDLE_STEPS}
+_SB3S_EVENT_METHODS = {_event_methods(cls) for cls in (BaseCallback, *_IDLE_STEPS)}

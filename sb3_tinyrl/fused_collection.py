@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import should_collect_more_steps, update_learning_rate
@@ -20,7 +19,7 @@ from sb3_tinyrl import batches, memory
 from sb3_tinyrl._native.abi.kernel import MAX_STEPS, Kernel
 from sb3_tinyrl._native.abi.structs import Engine, HyperParameters, LoopProgress, LoopStatus
 from sb3_tinyrl.batches import InPlaceReplay
-from sb3_tinyrl.callback_schedule import all_callbacks, idle_steps, is_known_schedule, skip
+from sb3_tinyrl.callback_schedule import all_callbacks, idle_steps, is_known_schedule, sees_each_step, skip
 from sb3_tinyrl.contract import methods, training
 from sb3_tinyrl.environments.library_code import is_unchanged, runs_library_code
 from sb3_tinyrl.environments.vec_env import NativeVecEnv
@@ -101,7 +100,7 @@ class FusedCollection(NativeActor):
             type(env) is NativeVecEnv
             and should_collect_more_steps(train_freq, *collected)
             and self.num_timesteps >= learning_starts
-            and (loop := self._loop_for(env, replay_buffer, action_noise))
+            and (loop := self._loop_for(env, callback, replay_buffer, action_noise))
             and (bound := self._acting(learning_starts))
             and (request := self._loop_request(bound, loop, callback, train_freq, log_interval, *collected))
         ):
@@ -118,14 +117,21 @@ class FusedCollection(NativeActor):
             if result.status != LoopStatus.DONE:
                 self._raise_not_finite(loop.env, bound.kernel, result.status)
             collected = result.outcome.progress.n_collected_steps, result.outcome.progress.n_collected_episodes
+            self._session.look_again(lambda: False)  # a signal's handler or another thread may have run meanwhile
         return collected
 
     def _loop_for(
-        self, env: NativeVecEnv, replay_buffer: ReplayBuffer, action_noise: ActionNoise | None
+        self,
+        env: NativeVecEnv,
+        callback: BaseCallback,
+        replay_buffer: ReplayBuffer,
+        action_noise: ActionNoise | None,
     ) -> FusedLoop | None:
         """The loop that does what SB3's would with this environment; ``None`` if the user has a hand in a step."""
-        if self._has_users_code(env, replay_buffer, action_noise):
+        if self._has_users_code(env, replay_buffer, action_noise) or sees_each_step(callback):
             return None
+        if not np.array_equal(np.asarray(self._last_obs), env.environments.observations):
+            return None  # the user has reset or stepped the environments: SB3 acts on what it saw last all the same
         if self._fused_loop is None or self._fused_loop.env is not env:
             self._fused_loop = FusedLoop(env)
         return self._fused_loop
@@ -138,8 +144,7 @@ class FusedCollection(NativeActor):
             or replay_buffer is not self.replay_buffer
             or self._has_own(*_LOOP_METHODS)
             or methods.replaced_on_instance(env) is not None
-            or type(self.logger) is not Logger
-            or methods.replaced_on_instance(self.logger) is not None
+            or not is_unchanged(self.logger)
         )
 
     def _look_again(

@@ -17,6 +17,7 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3 import SAC
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.sac.policies import Actor
 from torch import nn
 from torch.utils.hooks import RemovableHandle
@@ -190,7 +191,10 @@ class Watch:
         self._leaves = [vars(module) for module in modules]
         self._distribution = actor.action_dist
         self._instances: list[object] = [*modules, actor.action_dist]
-        self._methods = [(itemgetter(*names), vars(cls)) for cls, names in methods.class_methods(acting_only) if names]
+        self._methods: list[tuple[Callable[[Any], object], Any]] = [
+            *((itemgetter(*names), vars(owner)) for owner, names in methods.replaced_by_kernel(acting_only) if names),
+            *((len, vars(cls)) for cls in (SAC, OffPolicyAlgorithm)),  # which may get what they inherit as their own
+        ]
         self._add_attributes(actor, "action_dist", "use_sde")
         self._add_attributes(model, "policy", "actor", "observation_space", "action_space", "use_sde")
         if not acting_only:

@@ -311,7 +311,9 @@ class NativeActor(Base):
     def _has_own(self, *methods: str) -> bool:
         """Whether one of these methods is the user's: of a subclass, or put onto the model."""
         own, cls = self.__dict__, type(self)
-        for name in methods:  # noqa: SIM110 - a generator would take longer than the rest
-            if name in own or not getattr(cls, name).__module__.startswith(_LIBRARIES):
+        for name in methods:
+            # The globals, as a decorator may have copied the name of the module.
+            written_in = getattr(getattr(cls, name), "__globals__", {}).get("__name__", "")
+            if name in own or not written_in.startswith(_LIBRARIES):
                 return True
         return False

@@ -16,14 +16,17 @@ import numpy.typing as npt
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import should_collect_more_steps
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
+from sb3_tinyrl._native.abi.structs import ReplayBufferView
 from sb3_tinyrl._native.errors import NativeEnvironmentError, UnsupportedByKernelError
 from sb3_tinyrl.batches import CopiedBatches, Replay, raise_not_finite
 from sb3_tinyrl.callback_schedule import idle_steps, is_known_schedule
+from sb3_tinyrl.contract import methods
 from sb3_tinyrl.environments.dummy_vec_env import step
 from sb3_tinyrl.fused_collection import FusedCollection, PendingUpdates
 from sb3_tinyrl.observations import require_finite
@@ -62,7 +65,8 @@ class NativeOffPolicy(FusedCollection):
         :param log_interval: log each so many episodes
         :return: how much was collected, and whether to go on
         """
-        collect = super().collect_rollouts if self.kernel == "torch" else self._collect_rollouts
+        is_sb3s = self.kernel == "torch" or methods.replaced_method({OffPolicyAlgorithm: ("collect_rollouts",)})
+        collect = super().collect_rollouts if is_sb3s else self._collect_rollouts
         rollout = collect(env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval)
         self._is_after_rollout = True
         return rollout
@@ -172,13 +176,13 @@ class NativeOffPolicy(FusedCollection):
         if bound is None or n_steps > bound.replay.n_steps:
             self._take(bound, first_step, n_steps, batch_size)
             return
-        hyper_parameters = self._kernel_hyper_parameters()
         try:
-            batches = bound.replay.batches(self)
+            batches = self._batches(bound)
         except UnsupportedByKernelError as error:
             self._train_otherwise(bound, error, n_steps, batch_size)
             return
         assert self._kernel_key is not None
+        hyper_parameters = self._kernel_hyper_parameters()
         counter = self._n_sampled_batches
         n_taken = ctypes.c_int64()
         self._beside = bound, n_steps, n_taken
@@ -292,8 +296,8 @@ class NativeOffPolicy(FusedCollection):
         :raises ValueError: for a batch or weights that are not finite; the step with these changes nothing
         """
         assert self._kernel_key is not None
+        batches = self._batches(bound)
         hyper_parameters = self._kernel_hyper_parameters()
-        batches = bound.replay.batches(self)
         counter, n_updates = self._n_sampled_batches, self._n_updates
         # Counted first: a KeyboardInterrupt comes as soon as the kernel returns.
         self._n_sampled_batches += n_steps
@@ -303,6 +307,19 @@ class NativeOffPolicy(FusedCollection):
             self._n_sampled_batches, self._n_updates = counter + len(losses), n_updates + len(losses)
             raise_not_finite(self, bound.replay)
         return losses
+
+    def _batches(self, bound: Bound) -> ReplayBufferView:
+        """What the next gradient steps draw from; before their hyperparameters are read, as the user's code may draw.
+
+        :raises UnsupportedByKernelError: for a batch that is not the kernel's, or if drawing it has changed the model
+        """
+        batches = bound.replay.batches(self)
+        UnsupportedByKernelError.unless(
+            not isinstance(bound.replay, CopiedBatches) or bound.watch.holds(),
+            "sample() of the replay buffer has changed the model that is trained with the batch",
+            "change it in a callback",
+        )
+        return batches
 
 
 def _require_collectable(env: VecEnv, train_freq: TrainFreq) -> None:

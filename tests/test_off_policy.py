@@ -15,6 +15,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_tinyrl import TinySAC
@@ -378,3 +379,24 @@ def test_a_fixed_entropy_coefficient_stays() -> None:
     assert model.log_ent_coef is None
     assert model.logger.name_to_value["train/ent_coef"] == 0.25
     assert "train/ent_coef_loss" not in model.logger.name_to_value
+
+
+# --- methods replaced on SB3's classes ---
+
+
+@pytest.mark.parametrize("cls", [SAC, OffPolicyAlgorithm])
+@pytest.mark.parametrize("name", ["_store_transition", "_sample_action", "collect_rollouts"])
+def test_a_method_replaced_on_a_class_of_sb3_is_called(
+    cls: type[OffPolicyAlgorithm], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = getattr(cls, name)
+    n_calls = []
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        n_calls.append(1)
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(cls, name, counted)
+    with pytest.warns(UserWarning, match=f"{name} has been replaced"):
+        make(kernel="auto").learn(40)
+    assert len(n_calls) == 40

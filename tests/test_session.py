@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -604,6 +605,48 @@ def test_code_of_the_users_is_looked_behind_at_each_step() -> None:
                 n_steps += 1
         assert n_steps <= most
         model.learn(20, reset_num_timesteps=False)  # and the kernel is bound anew
+
+
+class Meddling(ReplayBuffer):
+    """Does something to the model whenever it draws a batch."""
+
+    meddle: Callable[[], Any] | None = None
+
+    def sample(self, *arguments: Any, **named: Any) -> Any:
+        if self.meddle:
+            self.meddle()
+        return super().sample(*arguments, **named)
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_hyperparameters_set_while_a_batch_is_drawn_count_for_its_step(overlap: bool) -> None:
+    model = trained(replay_buffer_class=Meddling, overlap=overlap)
+
+    def stop_learning() -> None:
+        model.critic.optimizer.param_groups[0]["lr"] = 0.0
+
+    model.replay_buffer.meddle = stop_learning
+    before = state(model)
+    model.learn(10, reset_num_timesteps=False)
+    assert model._session.bound is not None
+    assert not {name for name in differences(before, state(model)) if "qf" in name and "target" not in name}
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_memory_that_moves_while_a_batch_is_drawn_is_trained(overlap: bool) -> None:
+    model = trained(replay_buffer_class=Meddling, overlap=overlap, kernel="auto")
+    weight = model.actor.mu.weight
+    drawn: list[th.Tensor] = []
+
+    def move() -> None:
+        weight.data = weight.data.clone()
+        drawn.append(weight.detach().clone())
+
+    model.replay_buffer.meddle = move
+    with pytest.warns(UserWarning, match=r"sample\(\) of the replay buffer has changed the model"):
+        model.learn(10, reset_num_timesteps=False)
+    assert len(drawn) == 10
+    assert not any(th.equal(one, other) for one, other in pairwise(drawn))
 
 
 class CountsStores(TinySAC):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from types import ModuleType
 from typing import Any
 
 import torch as th
 from stable_baselines3 import SAC
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import BaseBuffer, DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.distributions import (
     DiagGaussianDistribution,
@@ -15,9 +17,11 @@ from stable_baselines3.common.distributions import (
     StateDependentNoiseDistribution,
     TanhBijector,
 )
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BaseModel, BasePolicy, ContinuousCritic
 from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor
 from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.sac import sac
 from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import nn
 from torch.nn.modules import module as torch_module
@@ -52,6 +56,8 @@ _ACTING_METHODS: dict[type, tuple[str, ...]] = {
         *("get_std", "sample_weights", "proba_distribution", "sample", "mode", "get_noise", "actions_from_params"),
     ),
     TanhBijector: ("forward",),
+    BaseAlgorithm: ("predict",),
+    OffPolicyAlgorithm: ("_sample_action",),
 }
 #: Methods that it replaces when it trains, too.
 _TRAINING_METHODS: dict[type, tuple[str, ...]] = {
@@ -64,6 +70,13 @@ _TRAINING_METHODS: dict[type, tuple[str, ...]] = {
     th.optim.Adam: ("step",),
     th.optim.AdamW: (),
     th.optim.Optimizer: ("zero_grad",),
+    OffPolicyAlgorithm: ("collect_rollouts", "_store_transition"),
+    SAC: ("train",),
+}
+#: Functions that SB3's ``train`` calls, by the module where it finds them: names, and where they were written.
+_TRAINING_FUNCTIONS: dict[ModuleType, dict[str, str]] = {
+    sac: {"polyak_update": "stable_baselines3.common.utils"},
+    nn.functional: {"mse_loss": "torch.nn.functional"},
 }
 #: Methods that it replaces when it draws batches itself.
 SAMPLING_METHODS: dict[type, tuple[str, ...]] = {
@@ -73,6 +86,9 @@ SAMPLING_METHODS: dict[type, tuple[str, ...]] = {
     NStepReplayBuffer: ("_get_samples",),
     VecNormalize: ("normalize_obs", "normalize_reward", "_normalize_obs"),
 }
+
+#: What a class has under another name.
+_WRITTEN_AS = {"Module.__call__": "Module._wrapped_call_impl"}
 
 _GLOBAL_HOOKS = (
     torch_module._global_forward_hooks,
@@ -84,12 +100,14 @@ _GLOBAL_HOOKS = (
 )
 
 
-def class_methods(acting_only: bool) -> Iterator[tuple[type, tuple[str, ...]]]:
-    """Classes and names of the methods that a kernel replaces when it acts, or also when it trains."""
+def replaced_by_kernel(acting_only: bool) -> Iterator[tuple[type | ModuleType, tuple[str, ...]]]:
+    """Classes and modules, and names of what a kernel replaces in them when it acts, or also when it trains."""
     yield from _ACTING_METHODS.items()
     if not acting_only:
         yield from _TRAINING_METHODS.items()
         yield from SAMPLING_METHODS.items()
+        for module, homes in _TRAINING_FUNCTIONS.items():
+            yield module, tuple(homes)
 
 
 def hooks(modules: Iterable[nn.Module]) -> Iterator[dict[int, Any]]:
@@ -112,9 +130,16 @@ def require_own_methods(model: SAC) -> None:
 
 
 def require_own_training_methods(model: SAC) -> None:
-    """The same for what only training calls."""
+    """The same for what only training calls, functions among it."""
     policy = model.policy
     _require_original_classes(_TRAINING_METHODS)
+    for module, homes in _TRAINING_FUNCTIONS.items():
+        for name, home in homes.items():
+            _require(
+                _is_original(vars(module).get(name), home, name),
+                f"{name} of {module.__name__} has been replaced",
+                "leave the library's functions as they are",
+            )
     _require_no_replaced_methods(
         [
             *policy.critic.modules(),
@@ -133,17 +158,21 @@ def replaced_method(methods: dict[type, tuple[str, ...]]) -> str | None:
     """The first method that is not the one its class was written with."""
     for cls, names in methods.items():
         for name in names:
-            function = vars(cls).get(name)
-            function = getattr(function, "__func__", function)
-            # The globals, as a decorator may have copied the name of the module; torch has decorators of its own.
-            home = getattr(function, "__globals__", {}).get("__name__", "")
-            if getattr(function, "__module__", None) != cls.__module__ or _package(home) != _package(cls.__module__):
+            if not _is_original(vars(cls).get(name), cls.__module__, f"{cls.__name__}.{name}"):
                 return f"{cls.__name__}.{name}"
+            if issubclass(SAC, cls) and getattr(SAC, name) is not vars(cls)[name]:
+                return f"SAC.{name}"
     return None
 
 
-def _package(module: str) -> str:
-    return module.partition(".")[0]
+def _is_original(function: object, module: str, name: str) -> bool:
+    """Whether a function or a method is the one that a module was written with under this name."""
+    function = getattr(function, "__func__", function)
+    # The globals, as a decorator may have copied the other names; torch has decorators of its own for optimizers.
+    home = getattr(function, "__globals__", {}).get("__name__", "")
+    is_at_home = home == module or (module.startswith("torch.optim.") and home.startswith("torch."))
+    names = (getattr(function, "__module__", None), getattr(function, "__qualname__", None))
+    return is_at_home and names == (module, _WRITTEN_AS.get(name, name))
 
 
 def _require_no_replaced_methods(objects: Iterable[object]) -> None:

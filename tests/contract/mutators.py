@@ -25,7 +25,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.type_aliases import ReplayBufferSamples, TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecNormalize
-from stable_baselines3.sac import policies
+from stable_baselines3.sac import policies, sac
 from torch import nn
 from torch.distributions import Distribution
 
@@ -686,6 +686,53 @@ def forward_of_all_layers_patched(case: Case) -> None:
 def forward_of_all_activations_patched(case: Case) -> None:
     original = nn.ReLU.forward
     case.undo.enter_context(mock.patch.object(nn.ReLU, "forward", lambda self, x: original(self, x) * 0.5))
+
+
+@mutator(is_global=True, acts=True)
+def forward_of_another_activation(case: Case) -> None:
+    case.undo.enter_context(mock.patch.object(nn.ReLU, "forward", nn.Tanh.forward))  # written in the same module
+
+
+@mutator(is_global=True)
+def layers_in_half_precision(case: Case) -> None:
+    forward = th.autocast("cpu", dtype=th.bfloat16)(nn.Linear.forward)  # torch's own decorator
+    case.undo.enter_context(mock.patch.object(nn.Linear, "forward", forward))
+
+
+# --- SB3's loop ---
+
+
+@mutator(is_global=True)
+def train_patched_on_the_class(case: Case) -> None:
+    original = SAC.train
+
+    def shrinking(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        self.actor.mu.weight.data *= 0.5
+
+    case.undo.enter_context(mock.patch.object(SAC, "train", shrinking))
+
+
+@mutator(is_global=True, acts=True)
+def sample_action_patched_on_the_class(case: Case) -> None:
+    original = SAC._sample_action
+
+    def halved(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return tuple(actions * 0.5 for actions in original(self, *args, **kwargs))
+
+    case.undo.enter_context(mock.patch.object(SAC, "_sample_action", halved))  # where OffPolicyAlgorithm's was
+
+
+@mutator(is_global=True)
+def loss_of_another_kind(case: Case) -> None:
+    case.undo.enter_context(mock.patch.object(nn.functional, "mse_loss", nn.functional.smooth_l1_loss))
+
+
+@mutator(is_global=True)
+def targets_moved_at_half_the_pace(case: Case) -> None:
+    original = sac.polyak_update
+    slower = partial(lambda update, params, targets, tau: update(params, targets, tau * 0.5), original)
+    case.undo.enter_context(mock.patch.object(sac, "polyak_update", slower))
 
 
 # --- optimizers ---

@@ -1,5 +1,6 @@
 """Training with native environments inside the kernel: the results are those of steps taken from Python."""
 
+import functools
 import os
 import signal
 import threading
@@ -19,11 +20,13 @@ from stable_baselines3.common.callbacks import (
     BaseCallback,
     CallbackList,
     CheckpointCallback,
+    ConvertCallback,
     EvalCallback,
     EveryNTimesteps,
     ProgressBarCallback,
 )
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
@@ -204,6 +207,33 @@ def test_methods_of_a_subclass_are_called(calls: list[int]) -> None:
     assert not calls
 
 
+def test_a_decorated_method_of_a_subclass_is_called(calls: list[int]) -> None:
+    n_calls = []
+
+    class Counting(TinySAC):
+        @functools.wraps(TinySAC.train)
+        def train(self, *arguments: Any, **named: Any) -> None:
+            n_calls.append(1)
+            super().train(*arguments, **named)
+
+    Counting("MlpPolicy", PENDULUM, policy_kwargs={"net_arch": [32, 32]}, batch_size=32, learning_starts=20).learn(50)
+    assert len(n_calls) == 30
+    assert not calls
+
+
+def test_a_method_replaced_on_the_class_of_the_logger_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    logged = []
+    original = Logger.record
+
+    def record(self: Logger, key: str, *arguments: Any, **named: Any) -> None:
+        logged.append(key)
+        original(self, key, *arguments, **named)
+
+    monkeypatch.setattr(Logger, "record", record)
+    make().learn(50)
+    assert logged.count("train/actor_loss") == 30
+
+
 # --- callbacks ---
 
 
@@ -270,7 +300,111 @@ def test_a_subclass_of_a_known_callback_is_unknown() -> None:
     assert idle_steps(CheckpointCallback(100, "nowhere")) == 99
 
 
+class Told(BaseCallback):
+    """Notes when it is told of the local variables, which an event does at each step."""
+
+    def __init__(self, notes: list[Any]) -> None:
+        super().__init__()
+        self.notes = notes
+
+    def _on_step(self) -> bool:
+        return True
+
+    def update_locals(self, locals_: dict[str, Any]) -> None:
+        self.notes.append(self.model.num_timesteps)
+
+
+def noting(method: str, notes: list[Any]) -> BaseCallback:
+    callback = ConvertCallback(None)
+    setattr(callback, method, lambda: notes.append(method))
+    return callback
+
+
+def checkpoints(save_freq: int, notes: list[Any], folder: Path) -> CheckpointCallback:
+    callback = CheckpointCallback(save_freq, str(folder))
+    path = callback._checkpoint_path
+
+    def noted(*arguments: Any, **named: Any) -> str:
+        notes.append(callback.num_timesteps)
+        return path(*arguments, **named)
+
+    callback._checkpoint_path = noted
+    return callback
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        lambda notes, folder: CallbackList(2 * [checkpoints(40, notes, folder)]),
+        lambda notes, folder: checkpoints(-40, notes, folder),
+        lambda notes, folder: EveryNTimesteps(50, Told(notes)),
+        lambda notes, folder: noting("on_rollout_end", notes),
+        lambda notes, folder: noting("_on_rollout_start", notes),
+    ],
+    ids=["twice in a list", "negative frequency", "locals of an event's callback", "on_rollout_end", "rollout_start"],
+)
+def test_callbacks_are_called_as_often_as_by_sb3(
+    callback: Callable[[list[Any], Path], BaseCallback], tmp_path: Path
+) -> None:
+    seen: list[list[Any]] = [[], []]
+    for notes, extra in zip(seen, ([], [Each()]), strict=True):
+        make().learn(130, callback=[callback(notes, tmp_path), *extra])
+    assert seen[0]
+    assert seen[0] == seen[1]
+
+
+def test_a_method_replaced_on_the_class_of_a_callback_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_calls = []
+    monkeypatch.setattr(ConvertCallback, "_on_step", lambda self: not n_calls.append(self.n_calls))
+    make().learn(60, callback=ConvertCallback(None))
+    assert n_calls == [*range(1, 61)]
+
+
+def test_a_checkpoint_each_0_steps_is_the_error_that_it_is_with_sb3(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        make(learning_starts=0).learn(30, callback=CheckpointCallback(0, str(tmp_path)))
+
+
+def reset(model: TinySAC) -> None:
+    model.env.reset()
+
+
+def step_once(model: TinySAC) -> None:
+    model.env.step(np.ones((model.n_envs, 1), np.float32))
+
+
+def evaluate(model: TinySAC) -> None:
+    evaluate_policy(model, model.env, n_eval_episodes=1, warn=False)
+
+
+@pytest.mark.parametrize("act", [reset, step_once, evaluate])
+def test_a_callback_may_use_the_training_environment(act: Callable[[TinySAC], None], calls: list[int]) -> None:
+    trained = [
+        make(short).learn(119, callback=[EveryNTimesteps(65, models.At(1, act)), *extra]) for extra in ([], [Each()])
+    ]
+    assert calls
+    assert_same(*trained)
+
+
 # --- what may go wrong ---
+
+
+def test_what_changes_while_the_loop_runs_is_noticed(calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    run = FusedLoop.run
+    model = make()
+    moved: list[th.Tensor] = []
+
+    def run_beside_a_thread(*arguments: Any) -> None:
+        run(*arguments)
+        if len(calls) == 1:
+            weight = model.actor.mu.weight
+            weight.data = weight.data.clone()
+            moved.append(weight.detach().clone())
+
+    monkeypatch.setattr(FusedLoop, "run", run_beside_a_thread)
+    model.learn(400, log_interval=None)
+    assert len(calls) > 1
+    assert not th.equal(model.actor.mu.weight, moved[0])
 
 
 def test_an_interrupt_leaves_a_consistent_model() -> None:
