@@ -60,8 +60,8 @@ extern "C" __attribute__((visibility("default"))) double round_trip(double secon
     }
     question.message.store(END, std::memory_order_release);
     other.join();
-    // The median, since other programs may take the core now and then.
-    const auto middle = times.begin() + times.size() / 2;
-    std::nth_element(times.begin(), middle, times.end());
-    return *middle;
+    // One of the fastest: the threads may begin on the same core, and other programs may take it now and then.
+    const auto fast = times.begin() + times.size() / 10;
+    std::nth_element(times.begin(), fast, times.end());
+    return *fast;
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sb3_tinyrl.bench.probe import compiled
 
-_SECONDS = 0.02
+_SECONDS = 0.1  # so long that the threads get a core each
 
 
 class RoundTrip:
