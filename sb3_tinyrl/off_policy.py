@@ -32,6 +32,9 @@ from sb3_tinyrl.fused_collection import FusedCollection, PendingUpdates
 from sb3_tinyrl.observations import require_finite
 from sb3_tinyrl.session import Bound
 
+#: Where the method was written that ours replaces, and its name.
+_COLLECT_ROLLOUTS = (OffPolicyAlgorithm.__module__, "OffPolicyAlgorithm.collect_rollouts")
+
 
 class NativeOffPolicy(FusedCollection):
     """Hooks of SB3's off-policy algorithms, served by a kernel wherever it computes what they would.
@@ -65,8 +68,10 @@ class NativeOffPolicy(FusedCollection):
         :param log_interval: log each so many episodes
         :return: how much was collected, and whether to go on
         """
-        is_sb3s = self.kernel == "torch" or methods.replaced_method({OffPolicyAlgorithm: ("collect_rollouts",)})
-        collect = super().collect_rollouts if is_sb3s else self._collect_rollouts
+        inherited = super().collect_rollouts
+        function = getattr(inherited, "__func__", inherited)
+        is_ours = self.kernel != "torch" and methods.is_original(function, *_COLLECT_ROLLOUTS)
+        collect = self._collect_rollouts if is_ours else inherited
         rollout = collect(env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval)
         self._is_after_rollout = True
         return rollout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -136,7 +137,7 @@ def require_own_training_methods(model: SAC) -> None:
     for module, homes in _TRAINING_FUNCTIONS.items():
         for name, home in homes.items():
             _require(
-                _is_original(vars(module).get(name), home, name),
+                is_original(vars(module).get(name), home, name),
                 f"{name} of {module.__name__} has been replaced",
                 "leave the library's functions as they are",
             )
@@ -158,15 +159,19 @@ def replaced_method(methods: dict[type, tuple[str, ...]]) -> str | None:
     """The first method that is not the one its class was written with."""
     for cls, names in methods.items():
         for name in names:
-            if not _is_original(vars(cls).get(name), cls.__module__, f"{cls.__name__}.{name}"):
+            if not is_original(vars(cls).get(name), cls.__module__, f"{cls.__name__}.{name}"):
                 return f"{cls.__name__}.{name}"
             if issubclass(SAC, cls) and getattr(SAC, name) is not vars(cls)[name]:
                 return f"SAC.{name}"
     return None
 
 
-def _is_original(function: object, module: str, name: str) -> bool:
-    """Whether a function or a method is the one that a module was written with under this name."""
+@lru_cache(maxsize=256)  # twice as many as there are; it is asked in each step
+def is_original(function: object, module: str, name: str) -> bool:
+    """Whether a function or a method is the one that a module was written with under this name.
+
+    :param name: that of a method begins with its class and a point
+    """
     function = getattr(function, "__func__", function)
     # The globals, as a decorator may have copied the other names; torch has decorators of its own for optimizers.
     home = getattr(function, "__globals__", {}).get("__name__", "")
