@@ -21,7 +21,7 @@ def test_each_step_runs_a_script_that_there_is(path: Path) -> None:
                 [script] = re.fullmatch(r"(?:sudo )?bash (\.ci/\w+)(?: \$\{\{ matrix\.\w+ \}\})?", step["run"]).groups()
                 assert (ROOT / script).is_file()
             else:
-                assert re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"])
+                assert re.fullmatch(r"actions/[a-z-]+@v\d+|pypa/gh-action-pypi-publish@release/v1", step["uses"])
 
 
 def test_all_pythons_and_systems_are_there() -> None:
@@ -51,3 +51,27 @@ def test_links_to_other_hosts_are_checked_every_week_and_for_releases() -> None:
     assert workflow[True].keys() == {"schedule", "release", "workflow_dispatch"}
     assert workflow["jobs"]["links"]["steps"][-1]["run"] == "bash .ci/check_links"
     assert "-b linkcheck docs" in (ROOT / ".ci" / "check_links").read_text()
+
+
+def test_a_release_is_built_without_secrets_and_published_by_identity() -> None:
+    path = ROOT / ".github" / "workflows" / "release.yml"
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow[True] == {"release": {"types": ["published"]}}
+    build, publish = workflow["jobs"]["build"], workflow["jobs"]["publish"]
+    assert publish["needs"] == "build"
+    assert "permissions" not in build  # only what publishes may prove who it is, and runs no script of ours
+    assert publish["permissions"] == {"id-token": "write"}
+    assert not [step for step in publish["steps"] if "run" in step]
+    assert "secrets" not in path.read_text()
+
+
+def test_recipes_are_the_checks_of_ci() -> None:
+    """A recipe of the justfile that checks something runs what .ci/run does."""
+    recipes = (ROOT / "justfile").read_text()
+    script = (ROOT / ".ci" / "run").read_text()
+    for name in ("lint", "types", "docs"):
+        [lines] = re.findall(rf"^{name}:\n((?:    .+\n)+)", recipes, re.MULTILINE)
+        for line in map(str.strip, lines.splitlines()):
+            program, *options = line.split("|")[-1].removeprefix(" xargs ").split()
+            assert program in script
+            assert all(option in script for option in options if option.startswith("-")), line
