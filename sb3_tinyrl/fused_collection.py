@@ -117,7 +117,7 @@ class FusedCollection(NativeActor):
             if result.status != LoopStatus.DONE:
                 self._raise_not_finite(loop.env, bound.kernel, result.status)
             collected = result.outcome.progress.n_collected_steps, result.outcome.progress.n_collected_episodes
-            self._session.look_again(lambda: False)  # a signal's handler or another thread may have run meanwhile
+            self._session.distrust()  # a signal's handler or another thread may have run meanwhile
         return collected
 
     def _loop_for(

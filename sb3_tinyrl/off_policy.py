@@ -69,8 +69,7 @@ class NativeOffPolicy(FusedCollection):
         :return: how much was collected, and whether to go on
         """
         inherited = super().collect_rollouts
-        function = getattr(inherited, "__func__", inherited)
-        is_ours = self.kernel != "torch" and methods.is_original(function, *_COLLECT_ROLLOUTS)
+        is_ours = self.kernel != "torch" and methods.is_original(inherited, *_COLLECT_ROLLOUTS)
         collect = self._collect_rollouts if is_ours else inherited
         rollout = collect(env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval)
         self._is_after_rollout = True

@@ -59,7 +59,8 @@ def run(
     :param folder: for temporary files
     :param progress: called before each measurement with what comes
     :param peak: returns the floating-point operations per second that the cores used can do; by default compiled here
-    :param round_trip: returns the seconds that two threads take to answer each other; by default compiled here
+    :param round_trip: returns the seconds that two threads take to answer each other; by default compiled here, for
+        more than one thread
     :param measurements: what to take in each round; by default all that a peer has
     :param kernels: where compiled kernels are kept; by default in a folder of each peer, so that compiling is cold
     :param with_limit: whether to measure the environment alone, for the limit of steps per second
@@ -69,7 +70,8 @@ def run(
     """
     with ExitStack() as stack:
         peak = peak or FmaPeak(folder, results.settings.threads)
-        round_trip = round_trip or RoundTrip(folder)
+        if results.settings.threads > 1:
+            round_trip = round_trip or RoundTrip(folder)
         processes: dict[str, PeerProcess] = {}
         for name in names:
             if name == AGAINST:
@@ -133,7 +135,7 @@ def run(
             when = f"round {i + 1} of {results.settings.rounds}, "
             progress(f"{when}FMA peak")
             results.peak_flops.append(peak())
-            if results.settings.threads > 1:
+            if round_trip is not None:
                 results.round_trip_seconds.append(round_trip())
             if env is not None and (step_seconds := ask_env(env, "step_seconds", when)) is not None:
                 results.env_seconds.append(step_seconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -166,7 +165,6 @@ def replaced_method(methods: dict[type, tuple[str, ...]]) -> str | None:
     return None
 
 
-@lru_cache(maxsize=256)  # twice as many as there are; it is asked in each step
 def is_original(function: object, module: str, name: str) -> bool:
     """Whether a function or a method is the one that a module was written with under this name.
 

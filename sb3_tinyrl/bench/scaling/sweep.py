@@ -69,7 +69,8 @@ def _axes(chosen: str) -> list[str]:
 
 def _measure(results: ScalingResults, folder: Path, progress: Callable[[int, str], None]) -> None:
     """Measure the axes that ``results.points`` names; an interrupt ends that where there are points already."""
-    peak, round_trip = FmaPeak(folder, results.threads), RoundTrip(folder)
+    peak = FmaPeak(folder, results.threads)
+    round_trip = RoundTrip(folder) if results.threads > 1 else None
     places = [(name, value) for name in results.points for value in AXES[name].values]
 
     def announce(n_done: int, title: str, coming: str) -> None:

@@ -1,8 +1,6 @@
 #pragma once
 // The critics' part of a gradient step, and the entropy coefficient's, which takes its step with them.
 
-#include <cmath>
-
 #include <rl_tools/nn_models/panel_mlp/operations_cpu_simd.h>
 #include <rl_tools/rl/algorithms/sb3_sac/batch.h>
 
