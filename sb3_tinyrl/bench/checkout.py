@@ -1,10 +1,9 @@
-"""Another revision of TinySAC, for a while in a folder of its own."""
+"""Another revision of TinySAC, in a folder of its own."""
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,22 +32,20 @@ class Revision:
         """What it is called in tables."""
         return f"TinySAC {self.name}"
 
-    @contextmanager
-    def checked_out(self, folder: Path) -> Iterator[Path]:
-        """Provide its files for as long as the context lasts, however that ends.
+    def write_files(self, folder: Path) -> None:
+        """Write its files into a new folder; the repository does not get to know of it.
 
-        :param folder: where; it must not exist
-        :raises RevisionError: when git can't
+        :param folder: it must not exist
+        :raises RevisionError: when git can't, or the folder is taken
         """
         try:
-            _git(self.repository, "worktree", "add", "--detach", "--quiet", str(folder), self.commit)
-            yield folder.resolve()
-        finally:
-            # Also after an interrupt in the middle of adding it, when git may know it already, or not yet.
-            subprocess.run(
-                ["git", "-C", self.repository, "worktree", "remove", "--force", "--force", str(folder)],
-                capture_output=True,
-            )
+            folder.mkdir()
+        except FileExistsError as error:
+            raise RevisionError(f"{folder} already exists") from error
+        # An index of its own: the user's has what they are about to commit.
+        index = {"GIT_INDEX_FILE": str(folder.resolve() / ".index")}
+        _git(self.repository, "read-tree", self.commit, **index)
+        _git(self.repository, "checkout-index", "--all", f"--prefix={folder.resolve()}/", **index)
 
 
 def find_revision(name: str) -> Revision:
@@ -77,9 +74,12 @@ def find_revision(name: str) -> Revision:
     return Revision(name, commit, root)
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def _git(folder: Path, *arguments: str, **variables: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
     try:
-        answer = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, errors="replace")
+        answer = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", env={**os.environ, **variables}
+        )
     except OSError as error:
         raise RevisionError(f"git can't be run: {error.strerror}; install it") from error
     if answer.returncode != 0:

@@ -77,7 +77,8 @@ def run(
             if name == AGAINST:
                 assert against is not None
                 results.peers[name] = PeerResults(against.label, against.commit)
-                checkout = stack.enter_context(against.checked_out(folder / "checkout"))
+                checkout = (folder / "checkout").resolve()
+                against.write_files(checkout)
                 # Kernels of its own: what a key stands for is that revision's affair.
                 process = PeerProcess(name, results.settings, folder / name, None, checkout)
             else:

@@ -135,10 +135,6 @@ def test_quick_says_how_long_and_leaves_compiling_out(tmp_path: Path):
     assert results["command"].endswith(" --quick")
 
 
-def worktrees() -> str:
-    return subprocess.run(["git", "worktree", "list"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-
-
 needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
 
 
@@ -154,13 +150,12 @@ def test_against_a_revision(tmp_path: Path):
     ours, theirs = results["peers"].values()
     assert len(theirs["rounds"]["updates_per_second"]) == 2
     assert theirs["instruction_set"] == ours["instruction_set"]
-    assert "sb3_tinyrl_bench" not in worktrees()
 
 
 @needs_git
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts are sent in another way")
-def test_interrupt_removes_the_worktree(tmp_path: Path):
+def test_interrupt_removes_the_other_revision(tmp_path: Path):
     command = [sys.executable, "-m", "sb3_tinyrl", "bench", *TINY, "--against", "HEAD"]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     # A session of its own, as the terminal's interrupt goes to all its processes.
@@ -172,12 +167,11 @@ def test_interrupt_removes_the_worktree(tmp_path: Path):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert str(tmp_path) in worktrees()
+    assert [*tmp_path.glob("*/checkout/sb3_tinyrl/__init__.py")]
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted; nothing was written" in errors
-    assert str(tmp_path) not in worktrees()
     assert [*tmp_path.iterdir()] == []
 
 
