@@ -146,7 +146,7 @@ class KernelSession:
         else:
             self._start_build(spec)
             assert self._build is not None
-            kernel = Kernel(spec, self._build.result(spec.summary()), n_threads, blas)
+            kernel = Kernel(spec, self._build.result(), n_threads, blas)
         replay = batches.replay(model, spec)
         memory.bind(model, kernel)
         self._bound = Bound(kernel, replay, Watch(model))

@@ -131,7 +131,7 @@ def _kernel_of(path: Path) -> Path:
 
     model = load("a model that SAC or TinySAC has saved", path, lambda: TinySAC.load(path))
     spec = kernel_spec(model, model.batch_size, model._blas() is not None)
-    return build_in_foreground(spec, f"the kernel of {path}")
+    return build_in_foreground(spec)
 
 
 def _cache() -> KernelCache:

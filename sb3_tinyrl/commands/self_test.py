@@ -64,7 +64,7 @@ def compare() -> dict[str, Any]:
 
     native, torch = make("native"), make("torch")
     start = time.perf_counter()
-    build_in_foreground(kernel_spec(native, _BATCH_SIZE), "a small kernel")
+    build_in_foreground(kernel_spec(native, _BATCH_SIZE))
     seconds = time.perf_counter() - start
 
     for model in (native, torch):

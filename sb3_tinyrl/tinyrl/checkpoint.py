@@ -94,7 +94,7 @@ def load_checkpoint(
                 "If you trust its author, pass trust=True: then it is compiled and loaded, and code in it is run"
             ) from error
     spec = CheckpointSpec(checkpoint, model)
-    return Checkpoint(CheckpointLibrary(build_in_foreground(spec, "the checkpoint")))
+    return Checkpoint(CheckpointLibrary(build_in_foreground(spec)))
 
 
 def load_checkpoint_from_path(

@@ -92,9 +92,7 @@ class Environments:
 
     def _load(self) -> None:
         self._fixed_parameters: list[Values] = [{} for _ in range(self.n)]
-        library = load_environment(
-            build_in_foreground(EnvironmentSpec(self.folder), f"the environment in {self.folder}")
-        )
+        library = load_environment(build_in_foreground(EnvironmentSpec(self.folder)))
         metadata = EnvironmentMetadata()
         library.environment_metadata(ctypes.byref(metadata))
         self.observation_dim = int(metadata.observation_dim)

@@ -118,13 +118,23 @@ class KernelSpec:
         return self.actor_layers[-1] if self.actor_layers else self.observation_dim
 
     def summary(self) -> str:
-        """Return what a user calls it: by the sizes that are theirs to choose."""
+        """Return what a user calls it: by the sizes that are theirs to choose, and what else is not as usual."""
         actor, critic = ("-".join(map(str, layers)) or "none" for layers in (self.actor_layers, self.critic_layers))
-        layers = actor if actor == critic else f"{actor} and {critic}"
-        return (
-            f"a kernel (observation {self.observation_dim}, action {self.action_dim}, layers {layers}, "
-            f"batch {self.batch_size})"
-        )
+        unusual = {
+            f"{self.n_critics} critics": self.n_critics != 2,
+            self.activation.struct: self.activation.struct != "Relu",
+            "gSDE": self.use_sde,
+            self.scalar_type: self.scalar_type != "float32",
+            "BLAS": self.use_blas,
+        }
+        parts = [
+            f"observation {self.observation_dim}",
+            f"action {self.action_dim}",
+            f"layers {actor if actor == critic else f'{actor} and {critic}'}",
+            f"batch {self.batch_size}",
+            *(name for name, is_so in unusual.items() if is_so),
+        ]
+        return f"a kernel ({', '.join(parts)})"
 
     def _observation(self) -> str:
         """The C++ type of an observation in the replay buffer."""
@@ -181,6 +191,10 @@ class EnvironmentSpec:
 
     folder: Path
 
+    def summary(self) -> str:
+        """Return whose it is: environments are told apart by their folders."""
+        return f"the environment in {self.folder}"
+
     def header(self) -> str:
         """Return the layouts of shared structures; the environment tells its sizes itself."""
         return f"#pragma once\n{assertions(structs.ENVIRONMENT)}"
@@ -203,6 +217,10 @@ class CheckpointSpec:
 
     checkpoint: str = field(repr=False)
     model: str
+
+    def summary(self) -> str:
+        """Return the same for all: checkpoints are texts without a name."""
+        return "a checkpoint"
 
     def header(self) -> str:
         """Return the checkpoint, with a name for its model that is always the same."""

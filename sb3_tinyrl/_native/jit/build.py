@@ -214,7 +214,7 @@ def _compile(recipe: _Recipe, cache: KernelCache, key: str, cancelled: threading
             _require_sources_in_key(recipe, recipe.spec.folder, folder)
         if recipe.key() != key:
             raise KernelBuildError("the C++ sources changed while they were being compiled; start again")
-        library = cache.publish(key, folder / _LIBRARY, str(recipe.spec))
+        library = cache.publish(key, folder / _LIBRARY, recipe.spec.summary())
     _logger.info("compiled it in %.1f s", time.perf_counter() - start)
     for entry in cache.prune(max_bytes=size_limit, keep=key):
         _logger.info("removed from the cache, as it was not used for the longest time: %s", entry.purpose)

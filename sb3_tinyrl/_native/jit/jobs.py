@@ -63,14 +63,13 @@ class BackgroundBuild:
         """What :meth:`result` will raise, as far as known."""
         return self._library.exception() if self._library.done() else None
 
-    def result(self, what: str) -> Path:
+    def result(self) -> Path:
         """Wait for the library; tell the user on stderr when that takes longer than a look into the cache.
 
-        :param what: names it in the message
         :raises KernelError: what :func:`sb3_tinyrl._native.jit.build.build` raised
         """
         silent_until = time.monotonic() + _SECONDS_IN_SILENCE
-        line = WaitingLine(what)
+        line = WaitingLine(self.spec.summary())
         library = None
         try:
             while library is None:
@@ -90,16 +89,15 @@ class BackgroundBuild:
         return library
 
 
-def build_in_foreground(spec: LibrarySpec, what: str) -> Path:
+def build_in_foreground(spec: LibrarySpec) -> Path:
     """Return the library for ``spec``; tell the user on stderr when it takes longer than a look into the cache.
 
     :param spec: what to compile for
-    :param what: names it in the message
     :raises KernelError: what :func:`sb3_tinyrl._native.jit.build.build` raised
     """
     build = BackgroundBuild(spec)
     try:
-        return build.result(what)
+        return build.result()
     except KeyboardInterrupt:  # wherever it comes
         build.cancel()
         raise

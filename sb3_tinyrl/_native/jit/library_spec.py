@@ -18,5 +18,8 @@ class LibrarySpec(Protocol):
     def folder(self) -> Path | None:
         """A folder of the user's with headers that the source includes by name."""
 
+    def summary(self) -> str:
+        """Return what a user calls the library, in a few words."""
+
     def header(self) -> str:
         """Return the text of ``kernel_spec.h``, which the source may include."""

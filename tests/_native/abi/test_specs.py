@@ -139,3 +139,25 @@ def test_a_size_that_nothing_can_count_names_the_limit(field):
     KernelSpec(**{"observation_dim": 3, "action_dim": 1, "actor_layers": (), "critic_layers": (), field: 2**30})
     with pytest.raises(ValueError, match=rf"^{field} is \d+, expected at most 1073741824 \(2\*\*30\)"):
         KernelSpec(**{"observation_dim": 3, "action_dim": 1, "actor_layers": (), "critic_layers": (), field: 2**30 + 1})
+
+
+@pytest.mark.parametrize(
+    ("options", "summary"),
+    [
+        ({}, "a kernel (observation 3, action 1, layers 256-256, batch 256)"),
+        ({"actor_layers": ()}, "a kernel (observation 3, action 1, layers none and 256-256, batch 256)"),
+        (
+            {
+                "n_critics": 5,
+                "activation": Activation("Tanh"),
+                "use_sde": True,
+                "scalar_type": "float64",
+                "use_blas": True,
+            },
+            "a kernel (observation 3, action 1, layers 256-256, batch 256, 5 critics, Tanh, gSDE, float64, BLAS)",
+        ),
+    ],
+)
+def test_a_summary_tells_what_is_not_as_usual(options, summary):
+    sizes = {"actor_layers": (256, 256), "critic_layers": (256, 256)} | options
+    assert KernelSpec(3, 1, **sizes).summary() == summary

@@ -36,7 +36,7 @@ def test_an_interrupt_ends_the_compiler(
 
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        build_in_foreground(SPEC, "a test")
+        build_in_foreground(SPEC)
     process_id = int(started.read_text())
     deadline = time.monotonic() + 20
     while Path(f"/proc/{process_id}").exists():
