@@ -1,6 +1,6 @@
 """TinySAC beside SAC, whatever the user does to both: see ``judge`` for what must not differ.
 
-``HYPOTHESIS_PROFILE=explore`` draws sequences at random and keeps those that fail.
+``HYPOTHESIS_PROFILE=explore`` draws sequences at random, keeps those that fail, and tries each change in both loops.
 """
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from isolated import IsolatedJudge
 from judge import BASES, COMPILED, PYTHON, Example
 from mutators import BEFORE, BETWEEN, DURING, MUTATORS
-from profiles import examples
+from profiles import EXPLORES, examples
 
 MOMENTS = (BEFORE, DURING, BETWEEN)
 LOOPS = (PYTHON, COMPILED)
@@ -69,17 +69,20 @@ def test_reported_of_a_kernel_that_must_serve(judge: IsolatedJudge, name: str, l
     require_no_objection(judge, Example(((BEFORE, name),), loop, "native", MUTATORS[name].base))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "moment", "loop"),
-    [
+def moments_and_loops() -> list[tuple[str, str, str]]:
+    """Every mutator at every moment, the loops by turns: each mutator meets both. When exploring, each case does."""
+    reported = {(name, MOMENT[loop]) for loop in LOOPS for name in REPORTED.values()}  # judged above
+    cases = [(name, moment) for name, mutator in MUTATORS.items() for moment in mutator.moments]
+    return [
         (name, moment, loop)
-        for name, mutator in MUTATORS.items()
-        for moment in mutator.moments
-        for loop in LOOPS
-        if (name, moment) not in {(reported, MOMENT[loop]) for reported in REPORTED.values()}  # judged above
-    ],
-)
+        for number, (name, moment) in enumerate(cases)
+        for loop in (LOOPS if EXPLORES else [LOOPS[number % 2]])
+        if (name, moment) not in reported
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "moment", "loop"), moments_and_loops())
 def test_noticed_at_any_moment(judge: IsolatedJudge, name: str, moment: str, loop: str) -> None:
     require_no_objection(judge, Example(((moment, name),), loop, base=MUTATORS[name].base))
 
