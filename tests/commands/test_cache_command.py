@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     kernels = KernelCache(folder)
     for days in (40, 10):
         key = cache_key({}, {"days": days})
-        with kernels.lock(key, threading.Event()), kernels.workspace(key, {}) as workspace:
+        with kernels.lock(key, threading.Event(), 20), kernels.workspace(key, {}) as workspace:
             (workspace / "library").write_bytes(bytes(3 * 2**20))
             library = kernels.publish(key, workspace / "library", f"what was built {days} days ago")
         os.utime(library, (time.time() - days * DAY,) * 2)

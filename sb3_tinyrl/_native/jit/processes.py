@@ -167,7 +167,7 @@ def _started(
             process = subprocess.Popen(
                 [*command] if is_windows else ["/bin/sh", "-c", _GUARDED, "sh", *command],
                 cwd=folder,
-                stdin=subprocess.DEVNULL if theirs is None else theirs,
+                stdin=subprocess.DEVNULL if theirs is None else theirs.fileno(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if apart else subprocess.STDOUT,
                 text=True,
