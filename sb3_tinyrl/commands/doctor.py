@@ -25,7 +25,8 @@ from sb3_tinyrl._native.abi import blas
 from sb3_tinyrl._native.abi.thread_tuner import available_threads
 from sb3_tinyrl._native.errors import KernelError
 from sb3_tinyrl._native.jit import processes
-from sb3_tinyrl._native.jit.cache import KernelCache, cache_directory, cache_size_limit
+from sb3_tinyrl._native.jit.cache import KernelCache, cache_size_limit
+from sb3_tinyrl._native.jit.cache_directory import cache_directory
 from sb3_tinyrl._native.jit.compiler import find_compiler, instruction_set, time_limit
 from sb3_tinyrl._native.jit.headers import find_headers
 from sb3_tinyrl._native.jit.processes import Finished

@@ -12,14 +12,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sb3_tinyrl._native.errors import CacheError, CompilerNotFoundError, KernelBuildError
 from sb3_tinyrl._native.jit import compiler as compiler_module
 from sb3_tinyrl._native.jit import library_file
-from sb3_tinyrl._native.jit.cache import KernelCache, cache_directory, cache_key, cache_size_limit, content_key
+from sb3_tinyrl._native.jit.cache import KernelCache, cache_key, cache_size_limit, content_key
+from sb3_tinyrl._native.jit.cache_directory import cache_directory
 from sb3_tinyrl._native.jit.compiler import (
     EXHAUSTED_ADVICE,
     Compiler,
@@ -52,6 +54,17 @@ _TROUBLESOME = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff" + ("]" if sys.platform 
 _logger = logging.getLogger("sb3_tinyrl")
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # other than of the cache or the compiler, which explain theirs
+        raise KernelBuildError(
+            f"can't read what the kernel is made of: {error}; expected an installation that this user may read"
+        ) from error
+
+
+@_explained()
 def find(spec: LibrarySpec) -> Path | None:
     """Return a shared library for ``spec`` if the cache has one, whichever compiler has made it.
 
@@ -63,6 +76,7 @@ def find(spec: LibrarySpec) -> Path | None:
     return KernelCache(cache_directory()).find_any(_Content(spec, find_headers()).key())
 
 
+@_explained()
 def build(
     spec: LibrarySpec,
     *,
@@ -121,18 +135,11 @@ class _Content:
     headers: Headers
 
     def ingredients(self) -> dict[str, object]:
-        try:
-            folder = digest(source_files(self.spec.folder)) if self.spec.folder else None
-            sources = self.headers.digest()
-        except OSError as error:
-            raise KernelBuildError(
-                f"can't read the C++ sources: {error}; restore them, or the right to read them"
-            ) from (error)
         return {
             "source": self.spec.source,
             "spec": self.spec.header(),
-            "folder": folder,
-            "sources": sources,
+            "folder": digest(source_files(self.spec.folder)) if self.spec.folder else None,
+            "sources": self.headers.digest(),
             "cpu": cpu_features(),
             # Stands for the flags, which are known only when there is a compiler.
             "how": Path(compiler_module.__file__).read_text(encoding="utf-8"),

@@ -7,7 +7,6 @@ when the library is loaded; ``<key>.lock``, locked while the library is being bu
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
 import math
@@ -19,20 +18,18 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from operator import attrgetter
 from pathlib import Path
 
 from sb3_tinyrl._native.errors import CacheError, KernelBuildError, UntrustedCacheError
+from sb3_tinyrl._native.jit.cache_directory import VARIABLE
 from sb3_tinyrl._native.jit.description import NEVER, file_hash, read_description, write_description
 from sb3_tinyrl._native.jit.replacing import HELD_SUFFIX, replace
 from sb3_tinyrl._native.jit.trust import UntrustedError, make_private_folder, open_trusted, require_trusted_folder
 
-_VARIABLE = "SB3_TINYRL_CACHE_DIR"
 _SIZE_VARIABLE = "SB3_TINYRL_CACHE_SIZE"
 _DEFAULT_SIZE = "2G"
 _SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
@@ -46,66 +43,6 @@ _LOCK_MODE = 0o600
 _SECONDS_IN_USE = 600
 #: What names our files, today and in earlier versions: a folder that a user chose may hold others.
 _KEY = re.compile(r"[0-9a-f]{40}-[0-9a-f]{16}|[0-9a-f]{64}")
-
-
-def cache_directory() -> Path:
-    """Return ``$SB3_TINYRL_CACHE_DIR``, else the user's cache directory, without symbolic links on the way to it.
-
-    It need not exist yet. Where the user has no home, or one that nothing can be written to, it is a private folder
-    among the temporary ones, and a ``UserWarning`` says so, once in a process.
-
-    :raises CacheError: when there is no such folder
-    """
-    if chosen := os.environ.get(_VARIABLE):
-        try:
-            return Path(chosen).expanduser().resolve()
-        except (RuntimeError, OSError) as error:
-            raise CacheError(
-                f"${_VARIABLE} is {chosen!r}, which can't be found: {error}; set it to a folder"
-            ) from error
-    from platformdirs import user_cache_path  # not needed where the variable is set
-
-    try:
-        folder = user_cache_path("sb3_tinyrl", appauthor=False)
-        if folder.is_absolute():
-            folder = folder.resolve()
-            existing = next(path for path in (folder, *folder.parents) if path.exists())
-            if existing == folder or os.access(existing, os.W_OK | os.X_OK):
-                return folder
-    except (RuntimeError, KeyError, OSError):
-        pass  # This user has no home, or may not look into it.
-    if sys.platform == "win32":
-        return _temporary_directory(0)  # users have folders of their own there for temporary files
-    return _temporary_directory(os.getuid())
-
-
-@cache
-def _temporary_directory(user: int) -> Path:
-    try:
-        folder = Path(tempfile.gettempdir()).resolve() / f"sb3_tinyrl-{user}"
-        try:
-            make_private_folder(folder)
-            require_trusted_folder(folder)
-        except (UntrustedError, OSError):  # Another user was there first.
-            folder = Path(tempfile.mkdtemp(prefix="sb3_tinyrl-")).resolve()
-            atexit.register(_remove_in_process, os.getpid(), folder)
-    except OSError as error:
-        raise CacheError(
-            f"there is no folder for compiled kernels: this user has no home that can be written to, nor temporary "
-            f"files ({error.strerror or error}); set {_VARIABLE} to a folder"
-        ) from error
-    warnings.warn(
-        f"This user has no home that can be written to: compiled kernels are kept in {folder}. Set {_VARIABLE} to a "
-        "folder that lasts.",
-        UserWarning,
-        stacklevel=2,
-    )
-    return folder
-
-
-def _remove_in_process(process_id: int, folder: Path) -> None:
-    if os.getpid() == process_id:  # not in a forked child that ends
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def cache_size_limit() -> int:
@@ -345,7 +282,7 @@ class KernelCache:
         """Return the error that says why the folder cannot be used."""
         return CacheError(
             f"cannot keep compiled kernels in {self.directory}: {reason}. Expected a writable folder on a "
-            f"disk with some free megabytes; make it one, or set {_VARIABLE} to another folder"
+            f"disk with some free megabytes; make it one, or set {VARIABLE} to another folder"
         )
 
     @contextmanager
@@ -444,5 +381,5 @@ def remove_unless_used(library: Path) -> bool:
 def _untrusted(error: UntrustedError) -> UntrustedCacheError:
     return UntrustedCacheError(
         f"{error}. What lies there would run as this user, so nothing of it is loaded: expected files and folders that "
-        f"only this user or root can write to. Or set {_VARIABLE} to a folder of your own"
+        f"only this user or root can write to. Or set {VARIABLE} to a folder of your own"
     )

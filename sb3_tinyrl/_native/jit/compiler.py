@@ -153,7 +153,10 @@ def find_compiler(cancelled: threading.Event | None = None) -> Compiler:
         # Not asked for its version, as that takes longer than all the rest of a warm start.
         from importlib.metadata import version
 
-        return Compiler((sys.executable, "-m", "ziglang", "c++"), f"ziglang {version('ziglang')}", "zig")
+        try:
+            return Compiler((sys.executable, "-m", "ziglang", "c++"), f"ziglang {version('ziglang')}", "zig")
+        except OSError as error:
+            raise CompilerNotFoundError(f"the package ziglang can't be read: {error}; reinstall it") from error
     message = _NOT_FOUND.format(candidates=", ".join(_CANDIDATES), reasons=reasons)
     if path := shutil.which("cl"):
         message += f"\nThere is {path}, which {_MICROSOFTS}"

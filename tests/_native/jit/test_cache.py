@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from sb3_tinyrl._native.errors import CacheError, KernelBuildError, UntrustedCacheError
 from sb3_tinyrl._native.jit.cache import (
     KernelCache,
-    cache_directory,
     cache_key,
     cache_size_limit,
     content_key,
@@ -22,6 +21,7 @@ from sb3_tinyrl._native.jit.cache import (
     remove_unless_used,
     require_trusted_library,
 )
+from sb3_tinyrl._native.jit.cache_directory import cache_directory
 
 NEVER = threading.Event()
 LIBRARY_SUFFIX = ".dll" if sys.platform == "win32" else ".so"
