@@ -2,7 +2,8 @@
 
 For each key it holds ``<key>.so``, the library; ``<key>.json``, the hash of its contents and what it is for, modified
 when the library is loaded; ``<key>.lock``, locked while the library is being built; and meanwhile
-``<key>.<random>.build/``, the builder's workspace. ``<key>.<random>.held`` was replaced while a process had it loaded.
+``<key>.<machine>.<random>.build/``, the builder's workspace. ``<key>.<random>.held`` was replaced while a process had
+it loaded.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -19,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -27,6 +29,7 @@ from pathlib import Path
 from sb3_tinyrl._native.errors import CacheError, KernelBuildError, UntrustedCacheError
 from sb3_tinyrl._native.jit.cache_directory import VARIABLE
 from sb3_tinyrl._native.jit.description import NEVER, file_hash, read_description, write_description
+from sb3_tinyrl._native.jit.locks import LOCK_MODE, has_locks
 from sb3_tinyrl._native.jit.replacing import HELD_SUFFIX, replace
 from sb3_tinyrl._native.jit.trust import UntrustedError, make_private_folder, open_trusted, require_trusted_folder
 
@@ -37,8 +40,10 @@ _LIBRARY_SUFFIX = ".dll" if sys.platform == "win32" else ".so"
 _WORKSPACE_SUFFIX = ".build"
 _SECONDS_BETWEEN_LOOKS = 0.1
 _FILE_MODE = 0o644  # whatever the umask
-#: Who can open a lock can hold it for ever.
-_LOCK_MODE = 0o600
+#: Of this machine, in the names of workspaces.
+_MACHINE = re.sub("[^0-9A-Za-z]", "-", platform.node())
+#: No compiler takes that long. Locks do not tell of builders on other machines.
+_SECONDS_UNTIL_ABANDONED = 86400
 #: Libraries this new are not removed to make room: the process that has asked for them may be about to load them.
 _SECONDS_IN_USE = 600
 #: What names our files, today and in earlier versions: a folder that a user chose may hold others.
@@ -151,20 +156,22 @@ class KernelCache:
     def lock(self, key: str, cancelled: threading.Event, seconds: float) -> Iterator[None]:
         """Wait until nothing else, in this or another process, builds ``key``; then keep others waiting.
 
-        The operating system drops the lock of a process that dies.
+        The operating system drops the lock of a process that dies. Where it has none, two may build the same, each in
+        its workspace.
 
         :param seconds: how long to wait; a process that is stopped does not die
         :raises KernelBuildError: when ``cancelled`` is set during the wait, or it has been too long
         """
         from filelock import FileLock, Timeout  # slow to import, and only needed for building
 
-        lock = FileLock(self._lock(key), mode=_LOCK_MODE)
+        lock = FileLock(self._lock(key), mode=LOCK_MODE)
         deadline = time.monotonic() + seconds
         try:
             with self._explained():
                 make_private_folder(self.directory)
                 require_trusted_folder(self.directory)
-                while not lock.is_locked:
+                is_without = not has_locks(self._lock(key))
+                while not (lock.is_locked or is_without):
                     if cancelled.is_set():
                         raise KernelBuildError("cancelled while another process builds the same kernel")
                     if time.monotonic() > deadline:
@@ -190,7 +197,7 @@ class KernelCache:
                 with suppress(OSError):  # as a process still has it loaded
                     held.unlink()
             # A new name each time: the compiler of a killed builder may still be writing to the old folder.
-            folder = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=_WORKSPACE_SUFFIX, dir=self.directory))
+            folder = Path(tempfile.mkdtemp(prefix=f"{key}.{_MACHINE}.", suffix=_WORKSPACE_SUFFIX, dir=self.directory))
         try:
             with self._explained():
                 for name, text in files.items():
@@ -267,7 +274,8 @@ class KernelCache:
             if names:
                 require_trusted_folder(self.directory)
             for key in sorted({key for name in names if _KEY.fullmatch(key := name.partition(".")[0])}):
-                with suppress(Timeout), FileLock(self._lock(key), mode=_LOCK_MODE).acquire(timeout=0):
+                lock = FileLock(self._lock(key), mode=LOCK_MODE)
+                with suppress(Timeout), lock.acquire(timeout=0) if has_locks(self._lock(key)) else nullcontext():
                     for path in self.directory.glob(f"{key}.*"):
                         if path.suffix == _WORKSPACE_SUFFIX:
                             shutil.rmtree(path, ignore_errors=True)
@@ -329,12 +337,16 @@ class KernelCache:
         from filelock import FileLock, Timeout
 
         for folder in self._own(_WORKSPACE_SUFFIX):
-            key = folder.name.partition(".")[0]
-            if key == own_key:  # we hold its lock, so the process that made the folder is gone
+            key, machine = folder.name.split(".")[:2]
+            if machine != _MACHINE or not has_locks(self._lock(key)):
+                with suppress(FileNotFoundError):
+                    if time.time() - folder.stat().st_mtime > _SECONDS_UNTIL_ABANDONED:
+                        shutil.rmtree(folder, ignore_errors=True)
+            elif key == own_key:  # we hold its lock, so the process that made the folder is gone
                 shutil.rmtree(folder, ignore_errors=True)
-                continue
-            with suppress(Timeout), FileLock(self._lock(key), mode=_LOCK_MODE).acquire(timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                with suppress(Timeout), FileLock(self._lock(key), mode=LOCK_MODE).acquire(timeout=0):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def require_trusted_library(library: Path) -> Path:

@@ -357,10 +357,16 @@ def test_a_compiler_that_does_nothing(fake_compiler: Install) -> None:
         ("echo garbage > kernel.so", "no ELF file"),
         (": > kernel.so", "no ELF file"),
         ('{real} "$@" && head -c 9000 kernel.so > half && mv half kernel.so', "ends after 9000 bytes"),
+        (
+            '{real} "$@" && for part in "seek=40 count=8" "seek=58 count=4"; do '
+            "dd if=/dev/zero of=kernel.so bs=1 $part conv=notrunc 2>/dev/null; done; "
+            "head -c 9000 kernel.so > half && mv half kernel.so",
+            "ends after 9000 bytes",
+        ),
         ('{real} "$@" && printf "\\267" | dd of=kernel.so bs=1 seek=18 conv=notrunc 2>/dev/null', "kind of processor"),
         ("echo 'int x;' > x.c; {real} -c x.c -o kernel.so", "no shared library"),
     ],
-    ids=["text", "empty", "half", "another processor", "object file"],
+    ids=["text", "empty", "half", "half without a table of sections", "another processor", "object file"],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="ELF")
 def test_garbage_is_not_kept(fake_compiler: Install, cache: Path, commands: str, flaw: str) -> None:

@@ -95,15 +95,52 @@ def test_a_workspace_goes_away_even_after_an_error(kernels: KernelCache) -> None
     assert not list(kernels.directory.glob("*.build"))
 
 
+def workspace_of(kernels: KernelCache, key: str, machine: str, age: float = 0) -> Path:
+    """What a builder left behind that was killed."""
+    folder = kernels.directory / f"{key}.{machine}.random.build"
+    folder.mkdir(parents=True)
+    (folder / "kernel.so").touch()
+    os.utime(folder, (time.time() - age,) * 2)
+    return folder
+
+
 def test_abandoned_workspaces_are_removed_but_not_those_in_use(kernels: KernelCache) -> None:
-    abandoned = [kernels.directory / f"{key}.random.build" for key in ("a" * 64, "b" * 64)]
-    for folder in abandoned:
-        folder.mkdir(parents=True)
-        (folder / "kernel.so").touch()
-    with kernels.lock("in use", NEVER, 20), kernels.workspace("in use", {}) as in_use:
+    with kernels.lock("c" * 64, NEVER, 20), kernels.workspace("c" * 64, {}) as in_use:
+        machine = in_use.name.split(".")[1]
+        abandoned = [workspace_of(kernels, key, machine) for key in ("a" * 64, "b" * 64)]
         publish(kernels, "a" * 64, b"library")
         assert in_use.exists()
     assert not any(folder.exists() for folder in abandoned)
+
+
+def test_workspaces_of_other_machines_are_left_alone_for_a_day(kernels: KernelCache) -> None:
+    """As their locks may not be seen here."""
+    abandoned = workspace_of(kernels, "a" * 64, "another", age=90000)
+    in_use = workspace_of(kernels, "b" * 64, "another")
+    publish(kernels, "b" * 64, b"library")
+    assert in_use.exists()
+    assert not abandoned.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of other systems")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_nothing_can_be_locked_two_build_the_same(
+    kernels: KernelCache, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As some network file systems are mounted without locks; this stands in for one."""
+    import fcntl
+
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    key = "a" * 64
+    with kernels.lock(key, NEVER, 20), kernels.workspace(key, {}) as workspace:
+        library = publish(kernels, key, b"library")
+        assert workspace.exists()
+    assert kernels.find(key) == library
+    kernels.clear()
+    assert not list(kernels.directory.iterdir())
 
 
 def test_files_of_the_users_own_stay(kernels: KernelCache) -> None:
