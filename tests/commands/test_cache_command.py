@@ -57,6 +57,16 @@ def test_a_list_tells_size_age_use_and_purpose(folder: Path, command: Command) -
     ]
 
 
+def test_a_purpose_may_hold_any_characters(folder: Path, command: Command) -> None:
+    """As the name of an environment's folder."""
+    key = cache_key({}, {})
+    kernels = KernelCache(folder)
+    with kernels.lock(key, threading.Event(), 20), kernels.workspace(key, {}) as workspace:
+        (workspace / "library").touch()
+        kernels.publish(key, workspace / "library", "the environment in my [red]folder[/no]")
+    assert "the environment in my [red]folder[/no]" in command("list")[1]
+
+
 def test_the_size_is_the_sum(folder: Path, command: Command) -> None:
     assert command("size") == (0, f"2 libraries with 6.0 MiB in {folder}\n", "")
 
