@@ -90,6 +90,7 @@ def run(
     :raises subprocess.TimeoutExpired: when the time was up
     :raises OutputError: when it does not stop to write (on Windows it goes on until the time is up)
     """
+    _bury_guards()
     deadline = time.monotonic() + seconds
     ended = None
     with _started(command, folder, variables or {}, apart) as (process, guard):
@@ -155,6 +156,19 @@ if sys.platform != "win32":
     os.register_at_fork(after_in_child=_close_in_child)
 
 
+_past_groups: set[int] = set()
+
+
+def _bury_guards() -> None:
+    # Where this process is the first of a container, guards become its children when the programs have ended.
+    if sys.platform != "win32":
+        for group in [*_past_groups]:
+            with suppress(ChildProcessError):
+                if os.waitpid(-group, os.WNOHANG) == (0, 0):
+                    continue  # It has not ended yet.
+            _past_groups.discard(group)
+
+
 @contextmanager
 def _started(
     command: Sequence[str], folder: Path | None, variables: Mapping[str, str], apart: bool
@@ -188,6 +202,8 @@ def _started(
             for stream in (process.stdout, process.stderr):
                 if stream is not None:
                     stream.close()
+            if process.returncode is not None:
+                _past_groups.add(process.pid)
         if process.returncode == 0:
             guard.release()
     finally:

@@ -159,6 +159,22 @@ print(processes.run(["sh", "-c", script], seconds=20).output)
     assert finished.stdout == "said\n\n", finished
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl")
+def test_the_first_process_of_a_container_keeps_no_zombies() -> None:
+    program = """
+import ctypes, os, time
+from sb3_tinyrl._native.jit import processes
+PR_SET_CHILD_SUBREAPER = 36
+assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+for _ in range(4):
+    processes.run(["true"], seconds=20)
+    time.sleep(0.5)
+print(open(f"/proc/self/task/{os.getpid()}/children").read().split())
+"""
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert len(finished.stdout.split()) == 1, finished  # that of the last program
+
+
 def test_no_descriptors_are_left(tmp_path: Path) -> None:
     before = os.listdir("/proc/self/fd")
     run("true")
