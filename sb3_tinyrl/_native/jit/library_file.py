@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import struct
 import sys
 from pathlib import Path
@@ -20,13 +21,16 @@ def flaw(path: Path) -> str | None:
 
     :raises OSError: when it can't be read
     """
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        return "it is no file"
     with open(path, "rb") as file:
         header = file.read(_HEADER_BYTES)
         if sys.platform == "win32":
             return None if header.startswith(_PORTABLE_EXECUTABLE) else "it is no portable executable"
         if sys.platform == "darwin":
             return None if header.startswith(_MACH_O) else "it is no Mach-O file"
-        return _flaw_of_elf(file, header, path.stat().st_size)
+        return _flaw_of_elf(file, header, status.st_size)
 
 
 def _flaw_of_elf(file: IO[bytes], header: bytes, size: int) -> str | None:

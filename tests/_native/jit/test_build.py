@@ -365,8 +365,19 @@ def test_a_compiler_that_does_nothing(fake_compiler: Install) -> None:
         ),
         ('{real} "$@" && printf "\\267" | dd of=kernel.so bs=1 seek=18 conv=notrunc 2>/dev/null', "kind of processor"),
         ("echo 'int x;' > x.c; {real} -c x.c -o kernel.so", "no shared library"),
+        ("mkfifo kernel.so", "no file"),
+        ('{real} "$@" && mv kernel.so elsewhere && ln -s elsewhere kernel.so', "no file"),
     ],
-    ids=["text", "empty", "half", "half without a table of sections", "another processor", "object file"],
+    ids=[
+        "text",
+        "empty",
+        "half",
+        "half without a table of sections",
+        "another processor",
+        "object file",
+        "pipe",
+        "link",
+    ],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="ELF")
 def test_garbage_is_not_kept(fake_compiler: Install, cache: Path, commands: str, flaw: str) -> None:
@@ -503,9 +514,10 @@ def test_sources_that_can_not_be_read(overlay: Path) -> None:
             look(SPEC)
 
 
-def test_a_workspace_that_is_lost_is_a_matter_of_the_cache(fake_compiler: Install) -> None:
-    fake_compiler(f'{shutil.which("c++")} "$@"; rm kernel.so; mkdir kernel.so; exit 0')
-    with pytest.raises(CacheError, match=r"Is a directory.*set SB3_TINYRL_CACHE_DIR"):
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
+def test_a_workspace_that_can_not_be_read_is_a_matter_of_the_cache(fake_compiler: Install) -> None:
+    fake_compiler(f'{shutil.which("c++")} "$@"; chmod 0 kernel.so; exit 0')
+    with pytest.raises(CacheError, match=r"Permission denied.*set SB3_TINYRL_CACHE_DIR"):
         build(SPEC)
 
 
