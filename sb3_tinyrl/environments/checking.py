@@ -125,7 +125,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("folder", help="with environment.h")
     parser.add_argument("--steps", type=int, default=N_STEPS, help="steps of each of four environments")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long they may take")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long the steps may take")
     parser.add_argument("--seed", type=int, default=0, help="of actions and environments")
     parser.set_defaults(run=run)
 
@@ -134,6 +134,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Check and print; return the exit status: 1 for an error in the environment, 2 where it can't be checked."""
     if arguments.steps < 1:
         print(f"error: --steps is {arguments.steps}, expected at least 1", file=sys.stderr)
+        return 2
+    if not arguments.seconds > 0:
+        print(f"error: --seconds is {arguments.seconds}, expected a number above 0", file=sys.stderr)
         return 2
     try:
         with Console(stderr=True).status("Building with sanitizers, and running"):  # seen in a terminal

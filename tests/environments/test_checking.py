@@ -90,6 +90,7 @@ def test_the_command_line(changed_example, tmp_path):
     assert (missing.returncode, missing.stdout) == (2, "")
     assert "there is no folder" in missing.stderr
     assert check_env(EXAMPLE, "--steps", 0).returncode == 2
+    assert check_env(EXAMPLE, "--seconds", "nan").returncode == 2
 
 
 def test_a_checked_environment_is_registered_only_if_it_is_good(changed_example):

@@ -48,7 +48,12 @@ def load_library(path: Path, what: str, signatures: Signatures) -> ctypes.CDLL:
 
 def _runs_no_programs(path: Path) -> bool:
     """Whether the file system refuses to run what lies on it."""
-    return sys.platform == "linux" and bool(os.statvfs(path).f_flag & os.ST_NOEXEC)
+    if sys.platform != "linux":
+        return False
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_NOEXEC)
+    except OSError:  # as another process has removed it
+        return False
 
 
 def _load_trusted(path: Path, what: str) -> ctypes.CDLL:

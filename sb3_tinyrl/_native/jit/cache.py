@@ -12,10 +12,10 @@ import hashlib
 import json
 import math
 import os
-import platform
 import re
 import shlex
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -41,7 +41,7 @@ _WORKSPACE_SUFFIX = ".build"
 _SECONDS_BETWEEN_LOOKS = 0.1
 _FILE_MODE = 0o644  # whatever the umask
 #: Of this machine, in the names of workspaces.
-_MACHINE = re.sub("[^0-9A-Za-z]", "-", platform.node())
+_MACHINE = re.sub("[^0-9A-Za-z]", "-", socket.gethostname())
 #: No compiler takes that long. Locks do not tell of builders on other machines.
 _SECONDS_UNTIL_ABANDONED = 86400
 #: Libraries this new are not removed to make room: the process that has asked for them may be about to load them.
