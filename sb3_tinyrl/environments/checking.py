@@ -35,6 +35,7 @@ _FLAGS = (
     "-fno-sanitize-recover=all",
 )
 _LONGEST_REPORT = 8000
+_NOT_STARTED = (126, 127)  # by the shell
 
 N_STEPS = 5000
 """Steps of each of four environments; some seconds for one that is simple."""
@@ -58,7 +59,7 @@ def check_environment(
     :param seconds: how long the steps may take; a compiler may take as long as ``SB3_TINYRL_COMPILE_TIMEOUT`` says
     :raises FileNotFoundError: when there is no such folder, or no ``environment.h`` in it
     :raises NativeEnvironmentError: with the author's file and line, when something is wrong
-    :raises KernelError: when it can't be compiled with sanitizers
+    :raises KernelError: when it can't be compiled with sanitizers, or not be started
     """
     path = require_environment_folder(folder)
     with tempfile.TemporaryDirectory(prefix="sb3_tinyrl_check_") as workspace:
@@ -76,6 +77,11 @@ def check_environment(
             ) from None
         except processes.OutputError as error:
             raise NativeEnvironmentError(f"{path}: its process was ended, as {error}; let it print less") from None
+    if finished.status in _NOT_STARTED:
+        raise KernelError(
+            f"the program that checks an environment can't be started: {finished.errors.strip()}; expected a temporary "
+            "folder whose file system runs programs (not mounted noexec), set TMPDIR to one"
+        )
     if finished.status != 0:
         report = finished.errors.strip() or f"its process has failed: {finished.reason()}"
         raise NativeEnvironmentError(f"{summary(report, path)}\n\n{report[:_LONGEST_REPORT]}")

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from models import TIMEOUT
 from written_environments import EXAMPLE
 
 from sb3_tinyrl import register_environment
-from sb3_tinyrl._native.errors import KernelBuildError, NativeEnvironmentError
+from sb3_tinyrl._native.errors import KernelBuildError, KernelError, NativeEnvironmentError
 from sb3_tinyrl.environments.checking import check_environment
 
 TORQUE = "get(action, 0, 0);\n        const T gravity"
@@ -135,6 +136,21 @@ def test_a_compiler_that_hangs_has_a_time_limit(tmp_path, monkeypatch):
     monkeypatch.setenv("SB3_TINYRL_COMPILE_TIMEOUT", "0.5")
     with pytest.raises(KernelBuildError, match=r"did not end within 0\.5 s"):
         check_environment(EXAMPLE)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can mount a file system")
+def test_a_temporary_folder_that_runs_no_programs_is_named(tmp_path, monkeypatch):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr}")
+    try:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        with pytest.raises(KernelError, match=r"can't be started: .*Permission denied; .*set TMPDIR"):
+            check_environment(EXAMPLE)
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 @pytest.mark.slow
