@@ -57,6 +57,7 @@ class KernelSession:
         self._may_find_kernel = True
         self._is_learning = False
         self._is_fresh = False
+        self._has_failed_to_load = False
         self._n_looks = 0
         self._n_calm_steps = 0
         self._may_skip_looks = False
@@ -124,8 +125,8 @@ class KernelSession:
         if self._bound is not None and not self._is_current(self._bound, model):
             self._bound = None
         spec = self._spec(model, batch_size, blas)
-        if self._build is not None and self._build.failure is not None:
-            self._build = None  # The user may have mended what was wrong.
+        if self._build is not None and (self._build.failure is not None or self._has_failed_to_load):
+            self._build = None  # The user may have mended what was wrong, or removed the library.
         self._start_build(spec)
         self.distrust()  # callbacks and outputs of the logger are told of the start before the first step
 
@@ -146,7 +147,10 @@ class KernelSession:
         else:
             self._start_build(spec)
             assert self._build is not None
-            kernel = Kernel(spec, self._build.result(), n_threads, blas)
+            library = self._build.result()
+            self._has_failed_to_load = True
+            kernel = Kernel(spec, library, n_threads, blas)
+            self._has_failed_to_load = False
         replay = batches.replay(model, spec)
         memory.bind(model, kernel)
         self._bound = Bound(kernel, replay, Watch(model))

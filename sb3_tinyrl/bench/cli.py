@@ -9,7 +9,7 @@ from typing import Any
 
 import gymnasium
 
-from sb3_tinyrl._native.jit.cache import cache_directory
+from sb3_tinyrl._native.jit.cache_directory import cache_directory
 from sb3_tinyrl.bench import comparison, rounds
 from sb3_tinyrl.bench.checkout import Revision, RevisionError, find_revision
 from sb3_tinyrl.bench.command import Plan, UsageError, add_parser, command_line, option_text, size, sizes

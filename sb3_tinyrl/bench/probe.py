@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from sb3_tinyrl._native.errors import KernelBuildError
-from sb3_tinyrl._native.jit.compiler import find_compiler
+from sb3_tinyrl._native.jit.compiler import find_compiler, run_compiler
 from sb3_tinyrl._native.jit.headers import find_headers
 
 
@@ -24,11 +23,11 @@ def compiled(name: str, folder: Path, *argument_types: Any) -> Any:
     command = find_compiler().library_command(
         source, library, includes=(find_headers().include_root,), system_includes=()
     )
-    compilation = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if compilation.returncode != 0:
+    compilation = run_compiler(command)
+    if compilation.status != 0:
         raise KernelBuildError(
             f"the C++ compiler failed on {source.name}, expected one that knows GCC's flags; choose another one with "
-            f"$CXX. It said:\n{compilation.stderr}"
+            f"$CXX. It said:\n{compilation.output}"
         )
     function = getattr(ctypes.CDLL(str(library)), name)
     function.argtypes, function.restype = argument_types, ctypes.c_double

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 _MISSED = "(!)"
 
@@ -31,13 +32,14 @@ def console_table(header: list[str], rows: Iterable[list[str]], title: str | Non
     for label in header[1:]:
         table.add_column(label, justify="right")
     for row in rows:
-        table.add_row(*(_emphasised(cell, "[bold red]{}[/]") for cell in row))
+        # A cell may hold the name of a folder, with brackets, which rich would take for markup.
+        table.add_row(*(Text(cell, style="bold red" if cell.endswith(_MISSED) else "") for cell in row))
     return table
 
 
 def markdown_table(header: list[str], rows: Iterable[list[str]]) -> str:
     """Return a table with numbers in all columns but the first."""
-    body = [[_emphasised(cell, "**{}**") for cell in row] for row in rows]
+    body = [[f"**{cell}**" if cell.endswith(_MISSED) else cell for cell in row] for row in rows]
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -45,7 +47,3 @@ def markdown_table(header: list[str], rows: Iterable[list[str]]) -> str:
 def missed(text: str, is_missed: bool) -> str:
     """Return a cell of a table, which stands out where the number in it misses its floor."""
     return f"{text} {_MISSED}" if is_missed else text
-
-
-def _emphasised(cell: str, emphasis: str) -> str:
-    return emphasis.format(cell) if cell.endswith(_MISSED) else cell

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from sb3_tinyrl._native.abi.env_batch import Environments
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.jit.cache import Entry, KernelCache, cache_directory, parse_size
+from sb3_tinyrl._native.jit.cache import Entry, KernelCache, parse_size
+from sb3_tinyrl._native.jit.cache_directory import cache_directory
 from sb3_tinyrl._native.jit.jobs import build_in_foreground
 from sb3_tinyrl.bench.text import console_table
 from sb3_tinyrl.commands.loading import load

@@ -24,8 +24,10 @@ from typing import Any
 from sb3_tinyrl._native.abi import blas
 from sb3_tinyrl._native.abi.thread_tuner import available_threads
 from sb3_tinyrl._native.errors import KernelError
-from sb3_tinyrl._native.jit.cache import KernelCache, cache_directory, cache_size_limit
-from sb3_tinyrl._native.jit.compiler import find_compiler, instruction_set
+from sb3_tinyrl._native.jit import processes
+from sb3_tinyrl._native.jit.cache import KernelCache, cache_size_limit
+from sb3_tinyrl._native.jit.cache_directory import cache_directory
+from sb3_tinyrl._native.jit.compiler import find_compiler, instruction_set, time_limit
 from sb3_tinyrl._native.jit.headers import find_headers
 from sb3_tinyrl._native.jit.processes import Finished
 from sb3_tinyrl.bench.fma_peak import FmaPeak
@@ -35,6 +37,7 @@ _PACKAGES = ("sb3-tinyrl", "stable-baselines3", "gymnasium", "torch", "numpy", "
 _MARKS = {"good": "✓", "bad": "✗", "skipped": "-"}
 _PLAIN_MARKS = {"good": "+", "bad": "x", "skipped": "-"}
 _WIDTH = 17  # of the names
+_SECONDS_TO_ANSWER = 120.0
 
 
 @dataclass(frozen=True)
@@ -203,21 +206,15 @@ def _owner(folder: Path) -> str:
 def _kernel() -> tuple[str, dict[str, Any]]:
     # A cache of its own, so that there is something to compile; in that of the user, as some disks run no programs.
     with tempfile.TemporaryDirectory(prefix="doctor-", dir=cache_directory(), ignore_cleanup_errors=True) as folder:
-        process = subprocess.run(
-            [sys.executable, "-m", "sb3_tinyrl.commands.self_test"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=os.environ | {"SB3_TINYRL_CACHE_DIR": folder},
+        finished = _ask(
+            ["-m", "sb3_tinyrl.commands.self_test"], time_limit() + _SECONDS_TO_ANSWER, SB3_TINYRL_CACHE_DIR=folder
         )
     try:
-        values: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+        values: dict[str, Any] = json.loads(finished.output.splitlines()[-1])
     except (ValueError, IndexError):
-        status = process.returncode if process.returncode >= 0 else 128 - process.returncode
         raise KernelError(
-            f"the process that tried a kernel has failed: {Finished(status, '').reason()}. If it can't run what the "
-            "compiler makes, choose another compiler with $CXX; otherwise please report this.\n" + process.stderr
+            f"the process that tried a kernel has failed: {finished.reason()}. If it can't run what the "
+            "compiler makes, choose another compiler with $CXX; otherwise please report this.\n" + finished.errors
         ) from None
     if "error" in values:
         raise KernelError(values["error"])
@@ -253,12 +250,20 @@ def _threads() -> tuple[str, dict[str, Any]]:
 
 def _gpu() -> tuple[str, dict[str, Any]]:
     program = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')"
-    asked = subprocess.run([sys.executable, "-c", program], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if asked.returncode != 0:
-        raise KernelError(f"torch does not tell; reinstall it. It says:\n{asked.stderr.strip()}")
-    name = asked.stdout.strip() or None
+    asked = _ask(["-c", program], _SECONDS_TO_ANSWER)
+    if asked.status != 0:
+        raise KernelError(f"torch does not tell; reinstall it. It says:\n{asked.errors.strip()}")
+    name = asked.output.strip() or None
     text = f'{name}; device="auto" is the CPU all the same where the kernel trains' if name else "none, and none needed"
     return text, {"name": name}
+
+
+def _ask(arguments: list[str], seconds: float, **variables: str) -> Finished:
+    """Run Python in a process of its own, which may crash or hang."""
+    try:
+        return processes.run([sys.executable, *arguments], seconds=seconds, variables=variables, apart=True)
+    except subprocess.SubprocessError as error:
+        raise KernelError(f"the process that tries it was ended: {error}; please report this") from None
 
 
 _EXAMINATIONS = (

@@ -19,7 +19,8 @@ from rich.console import Console
 
 from sb3_tinyrl._native.abi.specs import EnvironmentSpec
 from sb3_tinyrl._native.errors import KernelBuildError, KernelError, NativeEnvironmentError
-from sb3_tinyrl._native.jit.compiler import find_compiler
+from sb3_tinyrl._native.jit import processes
+from sb3_tinyrl._native.jit.compiler import find_compiler, run_compiler
 from sb3_tinyrl._native.jit.compiler_output import first_error
 from sb3_tinyrl._native.jit.headers import find_headers, require_environment_folder
 
@@ -34,24 +35,31 @@ _FLAGS = (
     "-fno-sanitize-recover=all",
 )
 _LONGEST_REPORT = 8000
+_NOT_STARTED = (126, 127)  # by the shell
 
 N_STEPS = 5000
 """Steps of each of four environments; some seconds for one that is simple."""
 
+SECONDS = 600.0
+"""How long they may take."""
 
-def check_environment(folder: str | os.PathLike[str], n_steps: int = N_STEPS, seed: int = 0) -> None:
+
+def check_environment(
+    folder: str | os.PathLike[str], n_steps: int = N_STEPS, seed: int = 0, seconds: float = SECONDS
+) -> None:
     """Run a C++ environment under the sanitizers for address and undefined behaviour, with random actions.
 
     Found are, where the actions lead to them: exceptions, memory that is read or written beyond its bounds, divisions
-    by zero and other undefined arithmetic, NaN and infinite values, and observations with elements that are not
-    written.
+    by zero and other undefined arithmetic, NaN and infinite values, loops without an end, and observations with
+    elements that are not written.
 
     :param folder: with ``environment.h``
     :param n_steps: how many steps, at least 1
     :param seed: of actions and environments
+    :param seconds: how long the steps may take; a compiler may take as long as ``SB3_TINYRL_COMPILE_TIMEOUT`` says
     :raises FileNotFoundError: when there is no such folder, or no ``environment.h`` in it
     :raises NativeEnvironmentError: with the author's file and line, when something is wrong
-    :raises KernelError: when it can't be compiled with sanitizers
+    :raises KernelError: when it can't be compiled with sanitizers, or not be started
     """
     path = require_environment_folder(folder)
     with tempfile.TemporaryDirectory(prefix="sb3_tinyrl_check_") as workspace:
@@ -60,16 +68,22 @@ def check_environment(folder: str | os.PathLike[str], n_steps: int = N_STEPS, se
         # Leaks are not looked for: what an environment keeps until the process ends does no harm.
         options = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
         command = [str(program), str(n_steps), str(seed % 2**64)]
-        finished = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=os.environ | options,
+        try:
+            finished = processes.run(command, seconds=seconds, variables=options, apart=True)
+        except subprocess.TimeoutExpired:
+            raise NativeEnvironmentError(
+                f"{path}: {n_steps} steps of four environments did not end within {seconds:g} s, so they were ended: "
+                "expected no loop without an end; for steps that are slow, ask for fewer or allow more seconds"
+            ) from None
+        except processes.OutputError as error:
+            raise NativeEnvironmentError(f"{path}: its process was ended, as {error}; let it print less") from None
+    if finished.status in _NOT_STARTED:
+        raise KernelError(
+            f"the program that checks an environment can't be started: {finished.errors.strip()}; expected a temporary "
+            "folder whose file system runs programs (not mounted noexec), set TMPDIR to one"
         )
-    if finished.returncode != 0:
-        report = finished.stderr.strip() or f"its process ended with status {finished.returncode}"
+    if finished.status != 0:
+        report = finished.errors.strip() or f"its process has failed: {finished.reason()}"
         raise NativeEnvironmentError(f"{summary(report, path)}\n\n{report[:_LONGEST_REPORT]}")
 
 
@@ -83,20 +97,12 @@ def _compile(folder: Path, program: Path) -> None:
         str(headers.overlay / _SOURCE),
         *("-o", str(program)),
     ]
-    compiled = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=os.environ | {"LC_ALL": "C"},
-    )
-    if compiled.returncode != 0:
+    compiled = run_compiler(command)
+    if compiled.status != 0:
         raise KernelBuildError(
             f"the environment in {folder} does not compile with sanitizers ({_SANITIZERS}): "
-            f"{first_error(compiled.stdout, folder)}\nExpected GCC or Clang with the libraries libasan and libubsan; "
-            f"choose another compiler with $CXX.\n{compiled.stdout[:_LONGEST_REPORT]}"
+            f"{first_error(compiled.output, folder)}\nExpected GCC or Clang with the libraries libasan and libubsan; "
+            f"choose another compiler with $CXX.\n{compiled.output[:_LONGEST_REPORT]}"
         )
 
 
@@ -125,6 +131,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("folder", help="with environment.h")
     parser.add_argument("--steps", type=int, default=N_STEPS, help="steps of each of four environments")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long the steps may take")
     parser.add_argument("--seed", type=int, default=0, help="of actions and environments")
     parser.set_defaults(run=run)
 
@@ -134,9 +141,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.steps < 1:
         print(f"error: --steps is {arguments.steps}, expected at least 1", file=sys.stderr)
         return 2
+    if not arguments.seconds > 0:
+        print(f"error: --seconds is {arguments.seconds}, expected a number above 0", file=sys.stderr)
+        return 2
     try:
         with Console(stderr=True).status("Building with sanitizers, and running"):  # seen in a terminal
-            check_environment(arguments.folder, arguments.steps, arguments.seed)
+            check_environment(arguments.folder, arguments.steps, arguments.seed, arguments.seconds)
     except NativeEnvironmentError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

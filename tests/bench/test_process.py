@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sb3_tinyrl._native.jit.cache import cache_directory
+from sb3_tinyrl._native.jit.cache_directory import cache_directory
 from sb3_tinyrl.bench import rounds
 from sb3_tinyrl.bench.peers.registry import PEERS
 from sb3_tinyrl.bench.peers.revision import AGAINST

@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     kernels = KernelCache(folder)
     for days in (40, 10):
         key = cache_key({}, {"days": days})
-        with kernels.lock(key, threading.Event()), kernels.workspace(key, {}) as workspace:
+        with kernels.lock(key, threading.Event(), 20), kernels.workspace(key, {}) as workspace:
             (workspace / "library").write_bytes(bytes(3 * 2**20))
             library = kernels.publish(key, workspace / "library", f"what was built {days} days ago")
         os.utime(library, (time.time() - days * DAY,) * 2)
@@ -55,6 +55,16 @@ def test_a_list_tells_size_age_use_and_purpose(folder: Path, command: Command) -
         "3.0 MiB 10 d ago never what was built 10 days ago",
         "3.0 MiB 40 d ago never what was built 40 days ago",
     ]
+
+
+def test_a_purpose_may_hold_any_characters(folder: Path, command: Command) -> None:
+    """As the name of an environment's folder."""
+    key = cache_key({}, {})
+    kernels = KernelCache(folder)
+    with kernels.lock(key, threading.Event(), 20), kernels.workspace(key, {}) as workspace:
+        (workspace / "library").touch()
+        kernels.publish(key, workspace / "library", "the environment in my [red]folder[/no]")
+    assert "the environment in my [red]folder[/no]" in command("list")[1]
 
 
 def test_the_size_is_the_sum(folder: Path, command: Command) -> None:

@@ -1,7 +1,12 @@
 """Errors in C++ environments that only show when they run, found in a process of its own."""
 
+import os
+import signal
 import subprocess
 import sys
+import tempfile
+import time
+from pathlib import Path
 
 import gymnasium as gym
 import pytest
@@ -9,7 +14,7 @@ from models import TIMEOUT
 from written_environments import EXAMPLE
 
 from sb3_tinyrl import register_environment
-from sb3_tinyrl._native.errors import KernelBuildError, NativeEnvironmentError
+from sb3_tinyrl._native.errors import KernelBuildError, KernelError, NativeEnvironmentError
 from sb3_tinyrl.environments.checking import check_environment
 
 TORQUE = "get(action, 0, 0);\n        const T gravity"
@@ -86,6 +91,7 @@ def test_the_command_line(changed_example, tmp_path):
     assert (missing.returncode, missing.stdout) == (2, "")
     assert "there is no folder" in missing.stderr
     assert check_env(EXAMPLE, "--steps", 0).returncode == 2
+    assert check_env(EXAMPLE, "--seconds", "nan").returncode == 2
 
 
 def test_a_checked_environment_is_registered_only_if_it_is_good(changed_example):
@@ -103,3 +109,79 @@ def test_what_does_not_compile_is_told_with_its_line(changed_example):
         KernelBuildError, match=r"does not compile with sanitizers .*environment\.h:\d+:\d+: error: .*nothing"
     ):
         check_environment(folder)
+
+
+def test_a_loop_without_an_end_has_a_time_limit(changed_example):
+    folder = changed_example(("return ENV::TIME_STEP;", "for (volatile int i = 0; i >= 0;) {} return 0;"))
+    with pytest.raises(NativeEnvironmentError, match=r"did not end within 1 s.*loop without an end") as error:
+        check_environment(folder, seconds=1)
+    assert str(folder) in str(error.value)
+
+
+def test_prints_hide_no_fault(changed_example):
+    folder = changed_example(
+        ("return ENV::TIME_STEP;", 'for (int i = 0; i < 99; i++) { std::puts("debug"); } throw 5;'),
+        ("#pragma once", "#pragma once\n#include <cstdio>"),
+    )
+    with pytest.raises(NativeEnvironmentError, match="something that is no std::exception") as error:
+        check_environment(folder)
+    assert "debug" not in str(error.value)
+
+
+def test_a_compiler_that_hangs_has_a_time_limit(tmp_path, monkeypatch):
+    compiler = tmp_path / "c++"
+    compiler.write_text('#!/bin/sh\ntest "$1" = --version || exec sleep 60\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setenv("SB3_TINYRL_COMPILE_TIMEOUT", "0.5")
+    with pytest.raises(KernelBuildError, match=r"did not end within 0\.5 s"):
+        check_environment(EXAMPLE)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can mount a file system")
+def test_a_temporary_folder_that_runs_no_programs_is_named(tmp_path, monkeypatch):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr}")
+    try:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        with pytest.raises(KernelError, match=r"can't be started: .*Permission denied; .*set TMPDIR"):
+            check_environment(EXAMPLE)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("moment", ["compiling", "running"])
+def test_an_interrupt_leaves_nothing_behind(changed_example, tmp_path, number, moment):
+    started = tmp_path / "started"
+    loop = (
+        f'if (FILE* file = std::fopen("{started}", "w")) {{ std::fprintf(file, "%d", getpid()); std::fclose(file); }} '
+        "for (;;) { sleep(1); }"
+    )
+    folder = changed_example(
+        ("return ENV::TIME_STEP;", f"{loop} return ENV::TIME_STEP;"),
+        ("#pragma once", "#pragma once\n#include <cstdio>\n#include <unistd.h>"),
+    )
+    compiler = tmp_path / "c++"
+    compiler.write_text(f'#!/bin/sh\ntest "$1" = --version && exec c++ "$@"\necho $$ > {started}; exec sleep 60\n')
+    compiler.chmod(0o755)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)} | ({"CXX": str(compiler)} if moment == "compiling" else {})
+    command = [sys.executable, "-m", "sb3_tinyrl", "check-env", str(folder)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (started.exists() and started.read_text()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    while Path("/proc", started.read_text().strip()).exists():
+        assert time.monotonic() < deadline, "it is still running"
+        time.sleep(0.01)
+    if number == signal.SIGINT:
+        assert (process.returncode, errors) == (130, "interrupted\n")
+        assert not list(tmp_path.glob("sb3_tinyrl_check_*"))

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -138,3 +139,36 @@ make(1).learn(40)
     assert "interrupted 20" in output
     assert_no_compiler_is_left(cache)
     assert not list(cache.glob("*.build"))
+
+
+def test_nonsense_in_variables_is_told_once_and_does_not_reach_predict(tmp_path: Path) -> None:
+    program = """
+model = make(1, kernel="auto")
+model.predict(model.observation_space.sample())
+print("predicted")
+model.learn(30)
+model.predict(model.observation_space.sample())
+"""
+    for name, value in (("SB3_TINYRL_COMPILE_TIMEOUT", "soon"), ("SB3_TINYRL_CACHE_SIZE", "9" * 400)):
+        output = run(program, tmp_path / "cache", **{name: value})
+        warned = re.findall(rf"PyTorch update: \${name} is '{value}', expected a number of", output)
+        assert output.startswith("predicted\n")
+        assert len(warned) == 1
+
+
+def test_a_process_that_can_open_no_file_predicts_and_trains(tmp_path: Path) -> None:
+    output = run(
+        """
+model = make(1, kernel="auto")
+make(1, kernel="torch").learn(30)  # imports all that PyTorch's update needs
+n_open = len(os.listdir("/proc/self/fd")) - 1
+resource.setrlimit(resource.RLIMIT_NOFILE, (n_open, n_open))
+model.predict(model.observation_space.sample())
+print("predicted")
+model.learn(30)
+model.predict(model.observation_space.sample())
+""",
+        tmp_path / "cache",
+    )
+    assert output.startswith("predicted\n")
+    assert len(re.findall("PyTorch update: .*Too many open files", output)) == 1

@@ -51,7 +51,7 @@ def test_a_planted_temporary_folder_is_not_used(temporary: Path) -> None:
 become_another_user()
 model = make(1, kernel="auto")
 model.predict(model.observation_space.sample())
-from sb3_tinyrl._native.jit.cache import cache_directory
+from sb3_tinyrl._native.jit.cache_directory import cache_directory
 folder = cache_directory()
 assert folder == cache_directory()
 assert folder.stat().st_mode & 0o777 == 0o700 and folder.stat().st_uid == 54321

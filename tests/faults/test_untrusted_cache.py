@@ -118,3 +118,44 @@ def test_a_full_disk_is_an_error_and_later_builds_succeed(tmp_path: Path) -> Non
     finally:
         subprocess.run(["umount", disk], check=True)
     shutil.rmtree(disk)
+
+
+@as_root
+def test_a_file_system_that_runs_no_programs_is_named(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr}")
+    try:
+        disk.chmod(0o700)
+        output = run("make(1, kernel='auto').learn(30)", disk / "cache")
+        assert len(re.findall(r"PyTorch update: .*\(noexec\); set SB3_TINYRL_CACHE_DIR", output)) == 1, output
+        assert output.count("PyTorch") == 1
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_cache_that_is_removed_before_the_kernel_is_loaded(cache: Path) -> None:
+    output = run(
+        """
+import shutil
+from stable_baselines3.common.callbacks import BaseCallback
+
+class RemoveCache(BaseCallback):
+    def _on_step(self):
+        if self.num_timesteps == 10:
+            self.model._session._build.result("a test")
+            shutil.rmtree(os.environ["SB3_TINYRL_CACHE_DIR"])
+        return True
+
+model = make(1, kernel="auto")
+model.learn(30, callback=RemoveCache())
+assert not model.kernel_status().native
+model.learn(30)
+assert model.kernel_status().native
+""",
+        cache,
+    )
+    assert len(re.findall("PyTorch update: .*try again, which makes it anew", output)) == 1
+    assert list(cache.glob("*.so"))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import os
 import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from sb3_tinyrl._native.abi.structs import BlasFunctions
 from sb3_tinyrl._native.errors import BlasError
-from sb3_tinyrl._native.jit.compiler import find_compiler
+from sb3_tinyrl._native.jit.compiler import find_compiler, run_compiler
 
 _ACCELERATE = "/System/Library/Frameworks/Accelerate.framework/Accelerate"
 # The layers of MKL: its interface with 32-bit integers, without threads.
@@ -81,10 +80,10 @@ def _load_mkl(files: list[Path]) -> Blas:
             *(f"-Wl,-rpath,{path}" for path in sorted(folders)),
             *("-o", str(output)),
         ]
-        linked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-        if linked.returncode != 0:
+        linked = run_compiler(command)
+        if linked.status != 0:
             raise BlasError(
-                f"MKL is installed, but its layers could not be linked: {linked.stderr.strip()}\n"
+                f"MKL is installed, but its layers could not be linked: {linked.output.strip()}\n"
                 f"Command: {shlex.join(command)}\n"
                 'Choose another compiler with $CXX, or another backend, such as backend="simd".'
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import math
 import os
 import re
 import shlex
@@ -13,15 +12,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sb3_tinyrl._native.errors import CacheError, CompilerNotFoundError, KernelBuildError
 from sb3_tinyrl._native.jit import compiler as compiler_module
-from sb3_tinyrl._native.jit import library_file, processes
-from sb3_tinyrl._native.jit.cache import KernelCache, cache_directory, cache_key, cache_size_limit, content_key
-from sb3_tinyrl._native.jit.compiler import Compiler, compile_flags, cpu_features, find_compiler
+from sb3_tinyrl._native.jit import library_file
+from sb3_tinyrl._native.jit.cache import KernelCache, cache_key, cache_size_limit, content_key
+from sb3_tinyrl._native.jit.cache_directory import cache_directory
+from sb3_tinyrl._native.jit.compiler import (
+    EXHAUSTED_ADVICE,
+    Compiler,
+    compile_environment,
+    compile_flags,
+    cpu_features,
+    find_compiler,
+    run_compiler,
+    time_limit,
+)
 from sb3_tinyrl._native.jit.compiler_output import first_error, prerequisites
 from sb3_tinyrl._native.jit.headers import Headers, digest, find_headers, source_files
 from sb3_tinyrl._native.jit.library_spec import LibrarySpec
@@ -30,25 +40,31 @@ from sb3_tinyrl._native.jit.processes import CancelledError, Finished
 _LIBRARY = "kernel.so"
 _DEPENDENCIES = "dependencies"
 _LONGEST_OUTPUT = 4000
-_TIMEOUT_VARIABLE = "SB3_TINYRL_COMPILE_TIMEOUT"
-_DEFAULT_TIMEOUT = "1800"
 _INTERRUPTED = 130
 #: What compilers, and those that start them, say when the machine has no more to give.
 _EXHAUSTED = re.compile(
     r"Killed|out of memory|virtual memory exhausted|Cannot allocate memory|bad_alloc|Resource temporarily unavailable|"
     r"Cannot fork"
 )
-_EXHAUSTED_ADVICE = (
-    "The machine ran out of memory or of processes. Free some, raise the limits (ulimit -v, ulimit -u, or the "
-    "container's), or compile the kernel of a saved model on a larger machine of the same kind: "
-    "python -m sb3_tinyrl cache build MODEL.zip"
-)
+#: What they say where files can't grow.
+_NO_SPACE = re.compile("|".join(re.escape(os.strerror(number)) for number in (errno.ENOSPC, errno.EDQUOT)))
 #: What ninja, Makefile rules and messages of compilers can not hold in the name of a file.
 _TROUBLESOME = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff" + ("]" if sys.platform == "win32" else r"\\]"))
 
 _logger = logging.getLogger("sb3_tinyrl")
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # other than of the cache or the compiler, which explain theirs
+        raise KernelBuildError(
+            f"can't read what the kernel is made of: {error}; expected an installation that this user may read"
+        ) from error
+
+
+@_explained()
 def find(spec: LibrarySpec) -> Path | None:
     """Return a shared library for ``spec`` if the cache has one, whichever compiler has made it.
 
@@ -60,6 +76,7 @@ def find(spec: LibrarySpec) -> Path | None:
     return KernelCache(cache_directory()).find_any(_Content(spec, find_headers()).key())
 
 
+@_explained()
 def build(
     spec: LibrarySpec,
     *,
@@ -103,7 +120,7 @@ def _find_or_compile(
         return library
     recipe.require_plain_names(cache.directory)
     tell("Waiting for another process that compiles")
-    with cache.lock(key, cancelled):
+    with cache.lock(key, cancelled, time_limit()):
         if library := cache.find(key):  # made by the process that held the lock before
             return library
         tell("Compiling")
@@ -148,7 +165,12 @@ class _Recipe:
         return self.content.headers
 
     def key(self) -> str:
-        compiler = {"compiler": self.compiler.command, "version": self.compiler.version, "flags": compile_flags()}
+        compiler = {
+            "compiler": self.compiler.command,
+            "version": self.compiler.version,
+            "flags": compile_flags(),
+            "environment": compile_environment(),
+        }
         return cache_key(self.content.ingredients(), compiler)
 
     def require_plain_names(self, cache_directory: Path) -> None:
@@ -182,7 +204,7 @@ class _Recipe:
 
 
 def _compile(recipe: _Recipe, cache: KernelCache, key: str, cancelled: threading.Event) -> Path:
-    seconds, size_limit = _time_limit(), cache_size_limit()
+    size_limit = cache_size_limit()
     _logger.info("compiling %s with %s", recipe.spec, shlex.join(recipe.compiler.command))
     if recipe.compiler.kind == "zig":
         _logger.info("zig's very first compilation takes a minute or two, as it builds its C++ library first")
@@ -195,12 +217,12 @@ def _compile(recipe: _Recipe, cache: KernelCache, key: str, cancelled: threading
         f"rule compile\n  command = {shell_line.replace('$', '$$')}\n  pool = console\nbuild {_LIBRARY}: compile\n"
     )
     with cache.workspace(key, {"kernel_spec.h": recipe.spec.header(), "build.ninja": ninja_file}) as folder:
-        finished = _run_ninja(folder, seconds, cancelled)
+        finished = _run_ninja(folder, cancelled)
         if finished.status == _INTERRUPTED:  # by a signal to the compiler or to ninja itself
             raise KernelBuildError("the build was interrupted")
         output = finished.output.partition("FAILED: [code=")[0]  # without what ninja says after it
         if finished.status != 0 or not (folder / _LIBRARY).exists():
-            if os.strerror(errno.ENOSPC) in output:
+            if _NO_SPACE.search(output):
                 raise cache.error("no space was left for the compiler, there or in the temporary folder")
             raise _build_error(recipe.spec, shell_line, Finished(finished.status, output))
         if flaw := library_file.flaw(folder / _LIBRARY):
@@ -221,17 +243,6 @@ def _compile(recipe: _Recipe, cache: KernelCache, key: str, cancelled: threading
     return library
 
 
-def _time_limit() -> float:
-    text = os.environ.get(_TIMEOUT_VARIABLE) or _DEFAULT_TIMEOUT
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not seconds > 0:
-        raise KernelBuildError(f"${_TIMEOUT_VARIABLE} is {text!r}, expected a number of seconds above 0; set it to one")
-    return seconds
-
-
 def _require_sources_in_key(recipe: _Recipe, sources: Path, workspace: Path) -> None:
     """Refuse a user's header that the key does not cover: when it changes, the old library would be taken.
 
@@ -240,7 +251,14 @@ def _require_sources_in_key(recipe: _Recipe, sources: Path, workspace: Path) -> 
     """
     known = {path.resolve() for path in source_files(sources).values()}
     ours = (recipe.headers.overlay.resolve(), workspace.resolve())
-    for name in prerequisites((workspace / _DEPENDENCIES).read_text(encoding="utf-8")):
+    try:
+        rule = (workspace / _DEPENDENCIES).read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        raise KernelBuildError(
+            "the C++ compiler does not tell which files it has read, expected GCC or Clang, which do (-MMD -MF); set "
+            "CXX to one, or see what wraps it"
+        ) from None
+    for name in prerequisites(rule):
         path = (workspace / name).resolve()
         if path not in known and not any(path.is_relative_to(folder) for folder in ours):
             raise KernelBuildError(
@@ -249,7 +267,7 @@ def _require_sources_in_key(recipe: _Recipe, sources: Path, workspace: Path) -> 
             )
 
 
-def _run_ninja(folder: Path, seconds: float, cancelled: threading.Event) -> Finished:
+def _run_ninja(folder: Path, cancelled: threading.Event) -> Finished:
     """Run ninja in ``folder``; return how the compiler ended and what both said."""
     import ninja  # slow to import, and only needed for building
 
@@ -259,17 +277,7 @@ def _run_ninja(folder: Path, seconds: float, cancelled: threading.Event) -> Fini
             "the program ninja is missing, expected in the Python package ninja; reinstall it with: "
             "pip install --force-reinstall ninja"
         )
-    try:
-        return processes.run([program, "--quiet"], seconds=seconds, folder=folder, cancelled=cancelled)
-    except CancelledError:
-        raise KernelBuildError("the build was cancelled") from None
-    except subprocess.TimeoutExpired:
-        raise KernelBuildError(
-            f"the C++ compiler did not end within {seconds:g} s, so it was ended; if it needs longer, set "
-            f"{_TIMEOUT_VARIABLE} to more seconds, otherwise see what holds it up, or set CXX to another one"
-        ) from None
-    except OSError as error:
-        raise KernelBuildError(f"the C++ compiler can't be started: {error.strerror}. {_EXHAUSTED_ADVICE}") from error
+    return run_compiler([program, "--quiet"], folder=folder, cancelled=cancelled)
 
 
 def _build_error(spec: LibrarySpec, shell_line: str, finished: Finished) -> KernelBuildError:
@@ -287,6 +295,6 @@ def _build_error(spec: LibrarySpec, shell_line: str, finished: Finished) -> Kern
         f"the C++ compiler failed: {reason}\n"
         f"Command: {shell_line}\n"
         f"For: {spec}\n"
-        f"{_EXHAUSTED_ADVICE if is_exhausted else spec.advice}\n"
+        f"{EXHAUSTED_ADVICE if is_exhausted else spec.advice}\n"
         f"The compiler's output ({finished.reason()}):\n{shown}{omitted}"
     )

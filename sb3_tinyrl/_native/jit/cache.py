@@ -2,106 +2,52 @@
 
 For each key it holds ``<key>.so``, the library; ``<key>.json``, the hash of its contents and what it is for, modified
 when the library is loaded; ``<key>.lock``, locked while the library is being built; and meanwhile
-``<key>.<random>.build/``, the builder's workspace. ``<key>.<random>.held`` was replaced while a process had it loaded.
+``<key>.<machine>.<random>.build/``, the builder's workspace. ``<key>.<random>.held`` was replaced while a process had
+it loaded.
 """
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
+import math
 import os
 import re
+import shlex
 import shutil
+import socket
 import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache
 from operator import attrgetter
 from pathlib import Path
 
 from sb3_tinyrl._native.errors import CacheError, KernelBuildError, UntrustedCacheError
-from sb3_tinyrl._native.jit.replacing import remove_held_files, replace
+from sb3_tinyrl._native.jit.cache_directory import VARIABLE
+from sb3_tinyrl._native.jit.description import NEVER, file_hash, read_description, write_description
+from sb3_tinyrl._native.jit.locks import LOCK_MODE, has_locks
+from sb3_tinyrl._native.jit.replacing import HELD_SUFFIX, replace
 from sb3_tinyrl._native.jit.trust import UntrustedError, make_private_folder, open_trusted, require_trusted_folder
 
-_VARIABLE = "SB3_TINYRL_CACHE_DIR"
 _SIZE_VARIABLE = "SB3_TINYRL_CACHE_SIZE"
 _DEFAULT_SIZE = "2G"
 _SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _LIBRARY_SUFFIX = ".dll" if sys.platform == "win32" else ".so"
 _WORKSPACE_SUFFIX = ".build"
 _SECONDS_BETWEEN_LOOKS = 0.1
-_NEVER = 0.0
 _FILE_MODE = 0o644  # whatever the umask
+#: Of this machine, in the names of workspaces.
+_MACHINE = re.sub("[^0-9A-Za-z]", "-", socket.gethostname())
+#: No compiler takes that long. Locks do not tell of builders on other machines.
+_SECONDS_UNTIL_ABANDONED = 86400
 #: Libraries this new are not removed to make room: the process that has asked for them may be about to load them.
 _SECONDS_IN_USE = 600
 #: What names our files, today and in earlier versions: a folder that a user chose may hold others.
 _KEY = re.compile(r"[0-9a-f]{40}-[0-9a-f]{16}|[0-9a-f]{64}")
-
-
-def cache_directory() -> Path:
-    """Return ``$SB3_TINYRL_CACHE_DIR``, else the user's cache directory, without symbolic links on the way to it.
-
-    It need not exist yet. Where the user has no home, or one that nothing can be written to, it is a private folder
-    among the temporary ones, and a ``UserWarning`` says so, once in a process.
-
-    :raises CacheError: when there is no such folder
-    """
-    if chosen := os.environ.get(_VARIABLE):
-        try:
-            return Path(chosen).expanduser().resolve()
-        except (RuntimeError, OSError) as error:
-            raise CacheError(
-                f"${_VARIABLE} is {chosen!r}, which can't be found: {error}; set it to a folder"
-            ) from error
-    from platformdirs import user_cache_path  # not needed where the variable is set
-
-    try:
-        folder = user_cache_path("sb3_tinyrl", appauthor=False)
-        if folder.is_absolute():
-            folder = folder.resolve()
-            existing = next(path for path in (folder, *folder.parents) if path.exists())
-            if existing == folder or os.access(existing, os.W_OK | os.X_OK):
-                return folder
-    except (RuntimeError, KeyError, OSError):
-        pass  # This user has no home, or may not look into it.
-    if sys.platform == "win32":
-        return _temporary_directory(0)  # users have folders of their own there for temporary files
-    return _temporary_directory(os.getuid())
-
-
-@cache
-def _temporary_directory(user: int) -> Path:
-    try:
-        folder = Path(tempfile.gettempdir()).resolve() / f"sb3_tinyrl-{user}"
-        try:
-            make_private_folder(folder)
-            require_trusted_folder(folder)
-        except (UntrustedError, OSError):  # Another user was there first.
-            folder = Path(tempfile.mkdtemp(prefix="sb3_tinyrl-")).resolve()
-            atexit.register(_remove_in_process, os.getpid(), folder)
-    except OSError as error:
-        raise CacheError(
-            f"there is no folder for compiled kernels: this user has no home that can be written to, nor temporary "
-            f"files ({error.strerror or error}); set {_VARIABLE} to a folder"
-        ) from error
-    warnings.warn(
-        f"This user has no home that can be written to: compiled kernels are kept in {folder}. Set {_VARIABLE} to a "
-        "folder that lasts.",
-        UserWarning,
-        stacklevel=2,
-    )
-    return folder
-
-
-def _remove_in_process(process_id: int, folder: Path) -> None:
-    if os.getpid() == process_id:  # not in a forked child that ends
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def cache_size_limit() -> int:
@@ -121,9 +67,11 @@ def parse_size(text: str) -> int:
 
     :raises ValueError: when it is not written so
     """
-    if (match := _SIZE.fullmatch(text.strip())) is None:
+    match = _SIZE.fullmatch(text.strip())
+    size = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ") if match else math.inf
+    if math.isinf(size):
         raise ValueError("expected a number of bytes, or one with a unit, such as 500M or 2G")
-    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+    return int(size)
 
 
 def digest_of(ingredients: Mapping[str, object]) -> str:
@@ -190,13 +138,12 @@ class KernelCache:
         with self._explained():
             try:
                 require_trusted_folder(self.directory)
-                with open(open_trusted(self._description(key)), encoding="utf-8") as file:
-                    expected = json.load(file)["sha256"]
+                description = read_description(self._description(key))
                 with open(open_trusted(library), "rb") as file:
-                    intact = hashlib.sha256(file.read()).hexdigest() == expected
-            except (FileNotFoundError, ValueError, KeyError, TypeError):
+                    is_intact = description is not None and file_hash(file) == description.sha256
+            except FileNotFoundError:
                 return None
-        return library if intact else None
+        return library if is_intact else None
 
     def find_any(self, content: str) -> Path | None:
         """Return the library made of this content that was used last, by whichever compiler it was made."""
@@ -206,23 +153,32 @@ class KernelCache:
         return None
 
     @contextmanager
-    def lock(self, key: str, cancelled: threading.Event) -> Iterator[None]:
+    def lock(self, key: str, cancelled: threading.Event, seconds: float) -> Iterator[None]:
         """Wait until nothing else, in this or another process, builds ``key``; then keep others waiting.
 
-        The operating system drops the lock of a process that dies.
+        The operating system drops the lock of a process that dies. Where it has none, two may build the same, each in
+        its workspace.
 
-        :raises KernelBuildError: when ``cancelled`` is set during the wait
+        :param seconds: how long to wait; a process that is stopped does not die
+        :raises KernelBuildError: when ``cancelled`` is set during the wait, or it has been too long
         """
         from filelock import FileLock, Timeout  # slow to import, and only needed for building
 
-        lock = FileLock(self._lock(key), mode=_FILE_MODE)
+        lock = FileLock(self._lock(key), mode=LOCK_MODE)
+        deadline = time.monotonic() + seconds
         try:
             with self._explained():
                 make_private_folder(self.directory)
                 require_trusted_folder(self.directory)
-                while not lock.is_locked:
+                is_without = not has_locks(self._lock(key))
+                while not (lock.is_locked or is_without):
                     if cancelled.is_set():
                         raise KernelBuildError("cancelled while another process builds the same kernel")
+                    if time.monotonic() > deadline:
+                        raise KernelBuildError(
+                            f"another process has been building the same kernel for {seconds:g} s, or is stopped; find "
+                            f"out which with: fuser {shlex.quote(lock.lock_file)}"
+                        )
                     with suppress(Timeout):
                         lock.acquire(timeout=_SECONDS_BETWEEN_LOOKS)
             yield
@@ -237,14 +193,16 @@ class KernelCache:
         """
         with self._explained():
             self._remove_abandoned_workspaces(key)
-            remove_held_files(self.directory)
+            for held in self._own(HELD_SUFFIX):
+                with suppress(OSError):  # as a process still has it loaded
+                    held.unlink()
             # A new name each time: the compiler of a killed builder may still be writing to the old folder.
-            folder = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=_WORKSPACE_SUFFIX, dir=self.directory))
+            folder = Path(tempfile.mkdtemp(prefix=f"{key}.{_MACHINE}.", suffix=_WORKSPACE_SUFFIX, dir=self.directory))
         try:
             with self._explained():
                 for name, text in files.items():
                     (folder / name).write_text(text, encoding="utf-8")
-            yield folder
+                yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -257,9 +215,8 @@ class KernelCache:
         """
         with self._explained():
             description = library.with_suffix(".json")
-            sha256 = hashlib.sha256(library.read_bytes()).hexdigest()
-            description.write_text(json.dumps({"sha256": sha256, "for": purpose}), encoding="utf-8")
-            os.utime(description, (_NEVER, _NEVER))
+            with open(library, "rb") as contents:
+                write_description(description, file_hash(contents), purpose)
             for file in (library, description):
                 file.chmod(_FILE_MODE)
             # Between the two steps the pair does not match, which `find` takes for damage: nothing loads it.
@@ -302,7 +259,8 @@ class KernelCache:
             idle = now - entry.last_needed
             is_too_much = max_bytes is not None and total > max_bytes
             is_too_old = max_seconds is not None and idle > max_seconds
-            if (is_too_much or is_too_old) and idle > _SECONDS_IN_USE and entry.key != keep and self._remove(entry.key):
+            is_in_use = abs(idle) <= _SECONDS_IN_USE  # by clocks that may differ
+            if (is_too_much or is_too_old) and not is_in_use and entry.key != keep and self._remove(entry.key):
                 total -= entry.size
                 removed.append(entry)
         return removed
@@ -316,7 +274,8 @@ class KernelCache:
             if names:
                 require_trusted_folder(self.directory)
             for key in sorted({key for name in names if _KEY.fullmatch(key := name.partition(".")[0])}):
-                with suppress(Timeout), FileLock(self._lock(key), mode=_FILE_MODE).acquire(timeout=0):
+                lock = FileLock(self._lock(key), mode=LOCK_MODE)
+                with suppress(Timeout), lock.acquire(timeout=0) if has_locks(self._lock(key)) else nullcontext():
                     for path in self.directory.glob(f"{key}.*"):
                         if path.suffix == _WORKSPACE_SUFFIX:
                             shutil.rmtree(path, ignore_errors=True)
@@ -331,7 +290,7 @@ class KernelCache:
         """Return the error that says why the folder cannot be used."""
         return CacheError(
             f"cannot keep compiled kernels in {self.directory}: {reason}. Expected a writable folder on a "
-            f"disk with some free megabytes; make it one, or set {_VARIABLE} to another folder"
+            f"disk with some free megabytes; make it one, or set {VARIABLE} to another folder"
         )
 
     @contextmanager
@@ -354,10 +313,15 @@ class KernelCache:
 
     def _described(self, key: str) -> tuple[float, str]:
         try:
-            with open(open_trusted(self._description(key)), encoding="utf-8") as file:
-                return os.fstat(file.fileno()).st_mtime, str(json.load(file)["for"])
-        except (OSError, UntrustedError, ValueError, KeyError, TypeError):
-            return _NEVER, "unknown: made by an earlier version, or damaged"
+            description = read_description(self._description(key))
+        except (OSError, UntrustedError):
+            description = None
+        if description and description.purpose:
+            return description.used, description.purpose
+        return NEVER, "unknown: made by an earlier version, or damaged"
+
+    def _own(self, suffix: str) -> list[Path]:
+        return [path for path in self.directory.glob(f"*{suffix}") if _KEY.fullmatch(path.name.partition(".")[0])]
 
     def _remove(self, key: str) -> bool:
         try:
@@ -372,13 +336,17 @@ class KernelCache:
     def _remove_abandoned_workspaces(self, own_key: str) -> None:
         from filelock import FileLock, Timeout
 
-        for folder in self.directory.glob(f"*{_WORKSPACE_SUFFIX}"):
-            key = folder.name.partition(".")[0]
-            if key == own_key:  # we hold its lock, so the process that made the folder is gone
+        for folder in self._own(_WORKSPACE_SUFFIX):
+            key, machine = folder.name.split(".")[:2]
+            if machine != _MACHINE or not has_locks(self._lock(key)):
+                with suppress(FileNotFoundError):
+                    if time.time() - folder.stat().st_mtime > _SECONDS_UNTIL_ABANDONED:
+                        shutil.rmtree(folder, ignore_errors=True)
+            elif key == own_key:  # we hold its lock, so the process that made the folder is gone
                 shutil.rmtree(folder, ignore_errors=True)
-                continue
-            with suppress(Timeout), FileLock(self._lock(key), mode=_FILE_MODE).acquire(timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                with suppress(Timeout), FileLock(self._lock(key), mode=LOCK_MODE).acquire(timeout=0):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def require_trusted_library(library: Path) -> Path:
@@ -413,7 +381,7 @@ def remove_unless_used(library: Path) -> bool:
     """
     description = library.with_suffix(".json")
     try:
-        if description.stat().st_mtime != _NEVER:
+        if description.stat().st_mtime != NEVER:
             return False
         library.unlink()
         description.unlink()
@@ -425,5 +393,5 @@ def remove_unless_used(library: Path) -> bool:
 def _untrusted(error: UntrustedError) -> UntrustedCacheError:
     return UntrustedCacheError(
         f"{error}. What lies there would run as this user, so nothing of it is loaded: expected files and folders that "
-        f"only this user or root can write to. Or set {_VARIABLE} to a folder of your own"
+        f"only this user or root can write to. Or set {VARIABLE} to a folder of your own"
     )

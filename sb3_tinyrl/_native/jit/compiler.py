@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import shlex
@@ -9,20 +10,28 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from sb3_tinyrl._native.errors import CompilerNotFoundError
+from sb3_tinyrl._native.errors import CompilerNotFoundError, KernelBuildError
 from sb3_tinyrl._native.jit import processes
+from sb3_tinyrl._native.jit.processes import Finished
 
 _SECONDS_TO_ANSWER = 30.0
+_TIMEOUT_VARIABLE = "SB3_TINYRL_COMPILE_TIMEOUT"
+_DEFAULT_TIMEOUT = "1800"
+EXHAUSTED_ADVICE = (
+    "The machine ran out of memory or of processes. Free some, raise the limits (ulimit -v, ulimit -u, or the "
+    "container's), or compile the kernel of a saved model on a larger machine of the same kind: "
+    "python -m sb3_tinyrl cache build MODEL.zip"
+)
 _CANDIDATES = ("clang++", "c++", "g++") if sys.platform == "darwin" else ("c++", "g++", "clang++")
 
 _NOT_FOUND = """\
-no C++ compiler found: $CXX is not set, none of {candidates} works, and the package ziglang is missing. \
+no C++ compiler found: $CXX is not set, none of {candidates} works{reasons}, and the package ziglang is missing. \
 Three ways out:
   1. install your platform's compiler
        Debian, Ubuntu: sudo apt install g++
@@ -38,6 +47,18 @@ zig: winget install LLVM.LLVM, or pip install "sb3-tinyrl[compiler]"; then set C
 
 #: Arguments with which a command chooses the processor itself.
 _CHOOSES_PROCESSOR = ("-march", "-mcpu", "-target", "--target")
+
+#: Environment variables by which a compiler finds other headers, libraries or programs, or gets other arguments.
+_VARIABLES = (
+    "CPATH",
+    "CPLUS_INCLUDE_PATH",
+    "LIBRARY_PATH",
+    "COMPILER_PATH",
+    "GCC_EXEC_PREFIX",
+    "CCC_OVERRIDE_OPTIONS",
+    "SDKROOT",
+    "MACOSX_DEPLOYMENT_TARGET",
+)
 
 #: Macros that compilers define for the instructions they may use, the fastest first.
 _INSTRUCTION_SETS = {
@@ -120,22 +141,73 @@ def find_compiler(cancelled: threading.Event | None = None) -> Compiler:
     """
     if chosen := os.environ.get("CXX"):
         return _chosen_compiler(chosen, cancelled)
+    reasons = ""
     for candidate in _CANDIDATES:
         # macOS has a placeholder for each of these that fails until the real one is installed
         if path := shutil.which(candidate):
             try:
                 return _compiler((os.path.abspath(path),), cancelled)
-            except (OSError, subprocess.SubprocessError):
-                continue
+            except (OSError, subprocess.SubprocessError) as error:
+                reasons += f" ({_reason(error)})"
     if find_spec("ziglang"):
         # Not asked for its version, as that takes longer than all the rest of a warm start.
         from importlib.metadata import version
 
-        return Compiler((sys.executable, "-m", "ziglang", "c++"), f"ziglang {version('ziglang')}", "zig")
-    message = _NOT_FOUND.format(candidates=", ".join(_CANDIDATES))
+        try:
+            return Compiler((sys.executable, "-m", "ziglang", "c++"), f"ziglang {version('ziglang')}", "zig")
+        except OSError as error:
+            raise CompilerNotFoundError(f"the package ziglang can't be read: {error}; reinstall it") from error
+    message = _NOT_FOUND.format(candidates=", ".join(_CANDIDATES), reasons=reasons)
     if path := shutil.which("cl"):
         message += f"\nThere is {path}, which {_MICROSOFTS}"
     raise CompilerNotFoundError(message)
+
+
+def run_compiler(
+    command: Sequence[str], *, folder: Path | None = None, cancelled: threading.Event | None = None
+) -> Finished:
+    """Run a compiler, or what starts one, for as long as ``$SB3_TINYRL_COMPILE_TIMEOUT`` says.
+
+    :param command: the program and its arguments
+    :param folder: where it runs; by default where this process does
+    :param cancelled: to be set from another thread to end it
+    :raises KernelBuildError: when it can't be started, or was ended
+    :raises CancelledError: when ``cancelled`` was set
+    """
+    seconds = time_limit()
+    try:
+        return processes.run(command, seconds=seconds, folder=folder, cancelled=cancelled)
+    except subprocess.TimeoutExpired:
+        raise KernelBuildError(
+            f"the C++ compiler did not end within {seconds:g} s, so it was ended; if it needs longer, set "
+            f"{_TIMEOUT_VARIABLE} to more seconds, otherwise see what holds it up, or set CXX to another one"
+        ) from None
+    except subprocess.SubprocessError as error:
+        raise KernelBuildError(
+            f"the C++ compiler was ended, as {error}; see what wraps it, or set CXX to another one"
+        ) from None
+    except OSError as error:
+        raise KernelBuildError(f"the C++ compiler can't be started: {error.strerror}. {EXHAUSTED_ADVICE}") from error
+
+
+def time_limit() -> float:
+    """Return the seconds that a compiler may take, from ``$SB3_TINYRL_COMPILE_TIMEOUT``.
+
+    :raises KernelBuildError: when that is no such number
+    """
+    text = os.environ.get(_TIMEOUT_VARIABLE) or _DEFAULT_TIMEOUT
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds > 0:
+        raise KernelBuildError(f"${_TIMEOUT_VARIABLE} is {text!r}, expected a number of seconds above 0; set it to one")
+    return seconds
+
+
+def compile_environment() -> dict[str, str]:
+    """Return those environment variables that decide what a compiler reads."""
+    return {name: os.environ[name] for name in _VARIABLES if name in os.environ}
 
 
 def compile_flags() -> list[str]:
@@ -170,7 +242,10 @@ def _known_instruction_set(*_: str | None) -> str | None:
 
 
 def cpu_features() -> str:
-    """Describe what ``-march=native`` depends on: machines that share a home directory may differ in it."""
+    """Describe what ``-march=native`` depends on: machines that share a home directory may differ in it.
+
+    :raises KernelBuildError: when the machine does not tell
+    """
     try:
         with open("/proc/cpuinfo") as cpuinfo:
             for line in cpuinfo:
@@ -179,8 +254,10 @@ def cpu_features() -> str:
     except OSError:
         pass  # not Linux
     if sys.platform == "darwin":
-        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        try:
+            return _answer(["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"])
+        except (OSError, subprocess.SubprocessError) as error:
+            raise KernelBuildError(f"macOS does not tell for which processor to compile: {_reason(error)}") from error
     return f"{platform.machine()} {platform.processor()}"
 
 
@@ -193,21 +270,32 @@ def _is_arm() -> bool:
 def _accepts(command: tuple[str, ...], flag: str) -> bool:
     """Whether a compiler compiles an empty file with ``flag``."""
     arguments = [*command, flag, "-fsyntax-only", "-x", "c++", os.devnull]
-    return processes.run(arguments, seconds=_SECONDS_TO_ANSWER).status == 0
+    try:
+        return processes.run(arguments, seconds=_SECONDS_TO_ANSWER).status == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
 
 
 @cache
 def _instruction_set(command: tuple[str, ...]) -> str:
     arguments = [*command, "-dM", "-E", "-x", "c++", os.devnull]
     try:
-        answer = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+        answer = _answer(arguments)
     except (OSError, subprocess.SubprocessError) as error:
         raise CompilerNotFoundError(
             f"the C++ compiler does not tell for which processor it compiles: {_reason(error)}. Expected GCC or Clang; "
             "set CXX to one, or unset it to have a compiler found"
         ) from error
-    macros = {line.split()[1] for line in answer.stdout.splitlines() if line.startswith("#define ")}
+    macros = {line.split()[1] for line in answer.splitlines() if line.startswith("#define ")}
     return next((name for macro, name in _INSTRUCTION_SETS.items() if macro in macros), "none")
+
+
+def _answer(command: list[str], cancelled: threading.Event | None = None) -> str:
+    """Return what a program says that has half a minute for it."""
+    answer = processes.run(command, seconds=_SECONDS_TO_ANSWER, cancelled=cancelled)
+    if answer.status != 0:
+        raise subprocess.CalledProcessError(answer.status, command, answer.output)
+    return answer.output
 
 
 def _chosen_compiler(chosen: str, cancelled: threading.Event | None) -> Compiler:
@@ -233,11 +321,7 @@ def _split(command_line: str) -> list[str]:
 
 
 def _compiler(command: tuple[str, ...], cancelled: threading.Event | None) -> Compiler:
-    question = [*command, "--version"]
-    answer = processes.run(question, seconds=_SECONDS_TO_ANSWER, cancelled=cancelled)
-    if answer.status != 0:
-        raise subprocess.CalledProcessError(answer.status, question, answer.output)
-    version = answer.output.strip()
+    version = _answer([*command, "--version"], cancelled).strip()
     if any(Path(part).stem in ("zig", "ziglang") for part in command):
         kind = "zig"
     else:

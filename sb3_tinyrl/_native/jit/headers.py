@@ -40,7 +40,7 @@ class Headers:
         for folder in (self.overlay, self.rltools):
             for name, path in _files(folder):
                 with open(path, "rb") as file:
-                    total.update(f"{name}\0".encode() + hashlib.sha256(file.read()).digest())
+                    total.update(os.fsencode(f"{name}\0") + hashlib.sha256(file.read()).digest())
         return total.hexdigest()
 
 
@@ -59,7 +59,9 @@ def source_files(folder: Path) -> dict[str, Path]:
     for place, folders, names in os.walk(folder, onerror=fail):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         paths = [Path(place, name) for name in sorted(names) if not name.startswith(".")]
-        files.update({path.relative_to(folder).as_posix(): path for path in paths if path.suffix in _SUFFIXES})
+        # A link to nothing holds nothing, and a pipe would hold us up.
+        paths = [path for path in paths if path.suffix in _SUFFIXES and path.is_file()]
+        files.update({path.relative_to(folder).as_posix(): path for path in paths})
     return files
 
 
@@ -67,7 +69,7 @@ def digest(files: dict[str, Path]) -> str:
     """Return a hash over names and contents."""
     total = hashlib.sha256()
     for name, path in files.items():
-        total.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+        total.update(os.fsencode(f"{name}\0") + hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()
 
 
@@ -127,7 +129,13 @@ def _require_version(location: Path) -> None:
 
 
 def _locations(package: str) -> list[Path]:
-    spec = find_spec(package)
+    try:
+        spec = find_spec(package)
+    except OSError as error:  # of a folder on sys.path, such as the current one that was removed
+        raise KernelBuildError(
+            f"the package {package} can't be looked for: {error}; see that the folders of sys.path are there, and the "
+            "current one"
+        ) from error
     locations = spec.submodule_search_locations if spec else None
     return [Path(location).absolute() for location in locations or ()]  # as sys.path may hold relative ones
 

@@ -12,6 +12,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -60,12 +61,11 @@ def make_private_folder(folder: Path) -> None:
 
     :raises OSError: when that is not possible
     """
-    if not folder.is_dir():
-        make_private_folder(folder.parent)
+    for path in reversed([*takewhile(lambda path: not path.is_dir(), (folder, *folder.parents))]):
         try:
-            folder.mkdir(mode=0o700)
+            path.mkdir(mode=0o700)
         except FileExistsError:
-            if not folder.is_dir():  # another process was faster
+            if not path.is_dir():  # another process was faster
                 raise
 
 
@@ -89,11 +89,22 @@ def _require_trusted_parent(parent: Path, status: os.stat_result) -> None:
     if status.st_mode & stat.S_ISVTX:
         return  # as /tmp, where each user may remove and rename what is theirs
     # A group of the same number as its only user is what distributions make for each user; root's group is root.
-    others = stat.S_IWOTH if status.st_gid in (0, _own_user()) else _WRITABLE_BY_OTHERS
+    is_group_trusted = status.st_gid in (0, _own_user()) and not _has_access_list(parent)
+    others = stat.S_IWOTH if is_group_trusted else _WRITABLE_BY_OTHERS
     if status.st_mode & others:
         raise UntrustedError(
             f"other users can write to the folder {parent} on the way (its mode is {stat.S_IMODE(status.st_mode):o})"
         )
+
+
+def _has_access_list(folder: Path) -> bool:
+    """Whether the mode's bits for the group tell the most that any user or group of a list may do."""
+    if sys.platform != "linux":
+        return False
+    try:
+        return "system.posix_acl_access" in os.listxattr(folder)
+    except OSError:  # of a file system that has no such thing
+        return False
 
 
 def _own_user() -> int:

@@ -297,6 +297,24 @@ def test_everything_that_matters_is_in_the_key(
     assert all(one != other for one, other in itertools.combinations(libraries, 2))
 
 
+@pytest.mark.parametrize("variable", ["CPATH", "CPLUS_INCLUDE_PATH"])
+def test_variables_that_lead_to_other_headers_are_in_the_key(
+    overlay: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    source = overlay / "interface" / "sb3" / "sac.cpp"
+    source.write_text(f"#include <array>\n{source.read_text()}")
+    monkeypatch.delenv(variable, raising=False)
+    library = build(SPEC)
+    headers = tmp_path / "other headers"
+    headers.mkdir()
+    (headers / "array").write_text("#error these are other headers\n")
+    monkeypatch.setenv(variable, str(headers))
+    with pytest.raises(KernelBuildError, match="these are other headers"):
+        build(SPEC)
+    monkeypatch.delenv(variable)
+    assert build(SPEC) == library
+
+
 def test_a_compile_error_comes_before_the_noise(overlay: Path, cache: Path) -> None:
     noise = "".join(f'#warning "a long remark, number {number}"\n' for number in range(500))
     source = overlay / "interface" / "sb3" / "sac.cpp"
@@ -339,10 +357,27 @@ def test_a_compiler_that_does_nothing(fake_compiler: Install) -> None:
         ("echo garbage > kernel.so", "no ELF file"),
         (": > kernel.so", "no ELF file"),
         ('{real} "$@" && head -c 9000 kernel.so > half && mv half kernel.so', "ends after 9000 bytes"),
+        (
+            '{real} "$@" && for part in "seek=40 count=8" "seek=58 count=4"; do '
+            "dd if=/dev/zero of=kernel.so bs=1 $part conv=notrunc 2>/dev/null; done; "
+            "head -c 9000 kernel.so > half && mv half kernel.so",
+            "ends after 9000 bytes",
+        ),
         ('{real} "$@" && printf "\\267" | dd of=kernel.so bs=1 seek=18 conv=notrunc 2>/dev/null', "kind of processor"),
         ("echo 'int x;' > x.c; {real} -c x.c -o kernel.so", "no shared library"),
+        ("mkfifo kernel.so", "no file"),
+        ('{real} "$@" && mv kernel.so elsewhere && ln -s elsewhere kernel.so', "no file"),
     ],
-    ids=["text", "empty", "half", "another processor", "object file"],
+    ids=[
+        "text",
+        "empty",
+        "half",
+        "half without a table of sections",
+        "another processor",
+        "object file",
+        "pipe",
+        "link",
+    ],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="ELF")
 def test_garbage_is_not_kept(fake_compiler: Install, cache: Path, commands: str, flaw: str) -> None:
@@ -392,6 +427,26 @@ def test_a_folder_with_a_troublesome_name_is_refused(
     assert repr(str(folder)) in str(error.value)
 
 
+def environment(folder: Path) -> EnvironmentSpec:
+    folder.mkdir()
+    (folder / "environment.h").touch()
+    return EnvironmentSpec(folder)
+
+
+def test_a_compiler_that_does_not_tell_what_it_has_read(fake_compiler: Install, tmp_path: Path) -> None:
+    fake_compiler(f"{shutil.which('c++')} -shared -x c++ /dev/null -o kernel.so; exit 0")
+    with pytest.raises(KernelBuildError, match=r"does not tell which files it has read, expected .*set CXX"):
+        build(environment(tmp_path / "environment"))
+
+
+def test_a_header_may_have_any_name(tmp_path: Path) -> None:
+    spec = environment(tmp_path / "environment")
+    assert spec.folder
+    assert find(spec) is None
+    (spec.folder / os.fsdecode(b"\xff.h")).touch()
+    assert find(spec) is None
+
+
 def test_without_a_compiler_another_compilers_library_serves(
     fake_compiler: Install, cache: Path, overlay: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -436,6 +491,44 @@ def test_a_full_disk_is_a_matter_of_the_cache(fake_compiler: Install, cache: Pat
     with pytest.raises(CacheError, match=r"no space .*set SB3_TINYRL_CACHE_DIR") as error:
         build(SPEC)
     assert str(cache) in str(error.value)
+
+
+def test_a_quota_that_is_used_up_is_a_matter_of_the_cache(fake_compiler: Install) -> None:
+    fake_compiler("echo 'fatal error: error writing to kernel.s: Disk quota exceeded'; exit 1")
+    with pytest.raises(CacheError, match=r"no space .*set SB3_TINYRL_CACHE_DIR"):
+        build(SPEC)
+
+
+def test_a_compiler_that_writes_without_end_is_ended(fake_compiler: Install, cache: Path) -> None:
+    compiler = fake_compiler("exec yes")
+    with pytest.raises(KernelBuildError, match="was ended, as it wrote more than 64 MiB"):
+        build(SPEC)
+    wait_until(lambda: not is_running(compiler.process_ids()[0]))
+    assert not workspaces(cache)
+
+
+def test_sources_that_can_not_be_read(overlay: Path) -> None:
+    (overlay / "dangling.h").symlink_to("nothing")
+    for look in (find, build):
+        with pytest.raises(KernelBuildError, match=r"can't read what the kernel is made of: .*dangling\.h.*expected"):
+            look(SPEC)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
+def test_a_workspace_that_can_not_be_read_is_a_matter_of_the_cache(fake_compiler: Install) -> None:
+    fake_compiler(f'{shutil.which("c++")} "$@"; chmod 0 kernel.so; exit 0')
+    with pytest.raises(CacheError, match=r"Permission denied.*set SB3_TINYRL_CACHE_DIR"):
+        build(SPEC)
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    monkeypatch.syspath_prepend(".")
+    (tmp_path / "gone").rmdir()
+    for look in (find, build):
+        with pytest.raises(KernelBuildError, match=r"can't be looked for: .*see that the folders of sys\.path"):
+            look(SPEC)
 
 
 def test_an_unusable_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

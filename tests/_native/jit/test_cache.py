@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_tinyrl._native.errors import CacheError, UntrustedCacheError
+from sb3_tinyrl._native.errors import CacheError, KernelBuildError, UntrustedCacheError
 from sb3_tinyrl._native.jit.cache import (
     KernelCache,
-    cache_directory,
     cache_key,
     cache_size_limit,
     content_key,
@@ -22,6 +21,7 @@ from sb3_tinyrl._native.jit.cache import (
     remove_unless_used,
     require_trusted_library,
 )
+from sb3_tinyrl._native.jit.cache_directory import cache_directory
 
 NEVER = threading.Event()
 LIBRARY_SUFFIX = ".dll" if sys.platform == "win32" else ".so"
@@ -56,7 +56,7 @@ def kernels(tmp_path: Path) -> KernelCache:
 
 
 def publish(kernels: KernelCache, key: str, contents: bytes) -> Path:
-    with kernels.lock(key, NEVER), kernels.workspace(key, {}) as folder:
+    with kernels.lock(key, NEVER, 20), kernels.workspace(key, {}) as folder:
         (folder / "built").write_bytes(contents)
         return kernels.publish(key, folder / "built", "a test")
 
@@ -72,7 +72,7 @@ def test_finds_what_was_published_and_nothing_else(kernels: KernelCache) -> None
 
 
 @pytest.mark.parametrize("file", ["a.so", "a.json"])
-@pytest.mark.parametrize("contents", [b"", b"libra", b"librarz", None])
+@pytest.mark.parametrize("contents", [b"", b"libra", b"librarz", b"[" * 10**5, b"{" * 10**5, b"5", b"\xff", None])
 def test_does_not_find_what_is_damaged(kernels: KernelCache, file: str, contents: bytes | None) -> None:
     publish(kernels, "a", b"library")
     if contents is None:
@@ -86,7 +86,7 @@ def test_does_not_find_what_is_damaged(kernels: KernelCache, file: str, contents
 
 def test_a_workspace_goes_away_even_after_an_error(kernels: KernelCache) -> None:
     def fail() -> None:
-        with kernels.lock("a", NEVER), kernels.workspace("a", {"a file": "text"}) as folder:
+        with kernels.lock("a", NEVER, 20), kernels.workspace("a", {"a file": "text"}) as folder:
             assert (folder / "a file").read_text() == "text"
             raise ZeroDivisionError
 
@@ -95,15 +95,78 @@ def test_a_workspace_goes_away_even_after_an_error(kernels: KernelCache) -> None
     assert not list(kernels.directory.glob("*.build"))
 
 
+def workspace_of(kernels: KernelCache, key: str, machine: str, age: float = 0) -> Path:
+    """What a builder left behind that was killed."""
+    folder = kernels.directory / f"{key}.{machine}.random.build"
+    folder.mkdir(parents=True)
+    (folder / "kernel.so").touch()
+    os.utime(folder, (time.time() - age,) * 2)
+    return folder
+
+
 def test_abandoned_workspaces_are_removed_but_not_those_in_use(kernels: KernelCache) -> None:
-    abandoned = [kernels.directory / f"{key}.random.build" for key in ("mine", "another")]
-    for folder in abandoned:
-        folder.mkdir(parents=True)
-        (folder / "kernel.so").touch()
-    with kernels.lock("in use", NEVER), kernels.workspace("in use", {}) as in_use:
-        publish(kernels, "mine", b"library")
+    with kernels.lock("c" * 64, NEVER, 20), kernels.workspace("c" * 64, {}) as in_use:
+        machine = in_use.name.split(".")[1]
+        abandoned = [workspace_of(kernels, key, machine) for key in ("a" * 64, "b" * 64)]
+        publish(kernels, "a" * 64, b"library")
         assert in_use.exists()
     assert not any(folder.exists() for folder in abandoned)
+
+
+def test_workspaces_of_other_machines_are_left_alone_for_a_day(kernels: KernelCache) -> None:
+    """As their locks may not be seen here."""
+    abandoned = workspace_of(kernels, "a" * 64, "another", age=90000)
+    in_use = workspace_of(kernels, "b" * 64, "another")
+    publish(kernels, "b" * 64, b"library")
+    assert in_use.exists()
+    assert not abandoned.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of other systems")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_nothing_can_be_locked_two_build_the_same(
+    kernels: KernelCache, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As some network file systems are mounted without locks; this stands in for one."""
+    import fcntl
+
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    key = "a" * 64
+    with kernels.lock(key, NEVER, 20), kernels.workspace(key, {}) as workspace:
+        library = publish(kernels, key, b"library")
+        assert workspace.exists()
+    assert kernels.find(key) == library
+    kernels.clear()
+    assert not list(kernels.directory.iterdir())
+
+
+def test_files_of_the_users_own_stay(kernels: KernelCache) -> None:
+    """As a folder that the user chose may hold other things."""
+    own = [kernels.directory / name / "precious" for name in ("project.build", "another.x.build")]
+    own += [kernels.directory / "notes.held", kernels.directory / f"{'a' * 64}.txt"]
+    for path in own:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    publish(kernels, "a" * 64, b"library")
+    assert all(path.exists() for path in own)
+
+
+def test_the_wait_for_another_process_ends(kernels: KernelCache) -> None:
+    with (
+        kernels.lock("a", NEVER, 20),
+        pytest.raises(KernelBuildError, match=r"another process .* for 0\.3 s.* fuser .*a\.lock"),
+        kernels.lock("a", NEVER, 0.3),
+    ):
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has access lists instead of modes")
+def test_other_users_can_not_hold_the_lock(kernels: KernelCache) -> None:
+    with kernels.lock("a", NEVER, 20):
+        assert (kernels.directory / "a.lock").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("place", ["a file/cache", "a file", "/proc/cache"])
@@ -165,11 +228,12 @@ def test_a_file_that_is_read_for_ever_is_an_error_soon(kernels: KernelCache, mon
 
 def test_a_library_that_is_loaded_makes_way_for_another(kernels: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """One whose description is damaged, say, while a process trains with it."""
-    loaded = publish(kernels, "a", b"library")
-    (kernels.directory / "a.json").write_text("{")
+    key = "a" * 64
+    loaded = publish(kernels, key, b"library")
+    (kernels.directory / f"{key}.json").write_text("{")
     windows = Windows(monkeypatch, loaded=loaded)
-    assert kernels.find("a") is None
-    assert publish(kernels, "a", b"another") == kernels.find("a") == loaded
+    assert kernels.find(key) is None
+    assert publish(kernels, key, b"another") == kernels.find(key) == loaded
     assert loaded.read_bytes() == b"another"
     [held] = kernels.directory.glob("*.held")
     assert held == windows.loaded
@@ -251,6 +315,14 @@ def test_what_was_not_used_for_the_longest_time_makes_room(filled: KernelCache) 
     assert not (filled.directory / f"{KEYS[1]}.json").exists()
 
 
+def test_a_clock_that_was_wrong_keeps_no_library_for_ever(filled: KernelCache) -> None:
+    in_a_century = time.time() + 100 * 365 * 86400
+    use(filled, KEYS[0], in_a_century)
+    os.utime(filled.directory / f"{KEYS[0]}.so", (in_a_century, in_a_century))
+    filled.prune(max_bytes=0)
+    assert keys(filled) == []
+
+
 def test_pruning_spares_what_is_in_use(filled: KernelCache) -> None:
     use(filled, KEYS[2], time.time())
     os.utime(filled.directory / f"{KEYS[3]}.so")  # just built
@@ -269,7 +341,7 @@ def test_pruning_by_age(filled: KernelCache) -> None:
 def test_clearing_leaves_files_of_others_and_builds_under_way(filled: KernelCache) -> None:
     mine = filled.directory / "notes.json"
     mine.touch()
-    with filled.lock(KEYS[0], NEVER), filled.workspace(KEYS[0], {}) as in_use:
+    with filled.lock(KEYS[0], NEVER, 20), filled.workspace(KEYS[0], {}) as in_use:
         filled.clear()
         assert keys(filled) == KEYS[:1]
         assert in_use.exists()
@@ -287,7 +359,7 @@ def test_sizes_have_units(monkeypatch: pytest.MonkeyPatch, text: str, size: int)
     assert cache_size_limit() == size
 
 
-@pytest.mark.parametrize("text", ["much", "-1", "1X", "G", "1e9"])
+@pytest.mark.parametrize("text", ["much", "-1", "1X", "G", "1e9", "9" * 400])
 def test_a_size_that_is_none_names_the_variable(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("SB3_TINYRL_CACHE_SIZE", text)
     with pytest.raises(CacheError, match=r"^\$SB3_TINYRL_CACHE_SIZE is .*, expected a number of bytes"):
@@ -315,7 +387,7 @@ def test_what_others_can_write_is_an_error_with_the_way_out(filled: KernelCache,
         with pytest.raises(UntrustedCacheError, match=rf"chmod go-w {path}"):
             require_trusted_library(library)
     if place == "folder":
-        with pytest.raises(UntrustedCacheError), filled.lock(KEYS[0], NEVER):
+        with pytest.raises(UntrustedCacheError), filled.lock(KEYS[0], NEVER, 20):
             pass
     path.chmod(0o700)
     assert filled.find(KEYS[0])

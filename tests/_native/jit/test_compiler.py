@@ -78,11 +78,13 @@ def test_the_wait_for_an_answer_can_be_cancelled(tmp_path: Path, monkeypatch: py
 
 
 def test_no_compiler_at_all_names_the_three_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(tmp_path / "g++", "echo 'note: no developer tools were found' >&2; exit 1")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "ziglang", None)
     with pytest.raises(CompilerNotFoundError) as error:
         find_compiler()
     for hint in (
+        "g++ --version ended with status 1 (note: no developer tools were found)",
         "apt install g++",
         "dnf install gcc-c++",
         "xcode-select --install",
@@ -182,6 +184,30 @@ def test_a_compiler_that_tells_no_instruction_set(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("CXX", str(chosen))
     with pytest.raises(CompilerNotFoundError, match=r"does not tell for which processor .* set CXX"):
         instruction_set()
+
+
+def test_a_compiler_that_does_not_tell_the_instruction_set_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiler_module, "_SECONDS_TO_ANSWER", 0.5)
+    monkeypatch.setenv("CXX", str(script(tmp_path / "c++", 'test "$1" = --version || sleep 60')))
+    with pytest.raises(CompilerNotFoundError, match=r"does not tell for which processor .*timed out after 0\.5 s"):
+        instruction_set()
+
+
+def test_a_compiler_that_does_not_try_a_flag_in_time_does_not_know_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiler_module, "_SECONDS_TO_ANSWER", 0.5)
+    monkeypatch.setattr(platform, "machine", lambda: "ARM64")
+    monkeypatch.setenv("CXX", str(script(tmp_path / "c++", 'test "$1" = --version || sleep 60')))
+    assert find_compiler().processor_flags() == []
+
+
+def test_a_compiler_that_writes_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", str(script(tmp_path / "c++", "exec yes")))
+    with pytest.raises(CompilerNotFoundError, match=r"does not work: it wrote more than 64 MiB"):
+        find_compiler()
 
 
 @pytest.mark.parametrize(

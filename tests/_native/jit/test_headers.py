@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sb3_tinyrl._native.errors import KernelBuildError
-from sb3_tinyrl._native.jit.headers import Headers, find_headers
+from sb3_tinyrl._native.jit.headers import Headers, digest, find_headers, source_files
 
 
 def test_finds_both_folders_without_importing_rltools(overlay: Path) -> None:
@@ -125,3 +125,14 @@ def test_digest_does_not_depend_on_place_or_time(headers: Headers, tmp_path: Pat
     moved = Headers(headers.overlay.rename(tmp_path / "elsewhere"), headers.rltools)
     os.utime(moved.overlay / "deep" / "a.h", (1, 1))
     assert moved.digest() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_what_is_no_file_is_no_source(tmp_path: Path) -> None:
+    (tmp_path / "environment.h").touch()
+    (tmp_path / "nothing.h").symlink_to("no such file")
+    (tmp_path / "folder.h").mkdir()
+    os.mkfifo(tmp_path / "pipe.h")
+    files = source_files(tmp_path)
+    assert list(files) == ["environment.h"]
+    assert digest(files)

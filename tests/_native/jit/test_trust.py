@@ -1,6 +1,8 @@
 """Whose files are loaded: each kind of stranger is refused, and what systems commonly look like is not."""
 
 import os
+import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,6 +56,23 @@ def test_a_symbolic_link_is_not_followed(library: Path, place: str) -> None:
         look(library)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="access lists of Linux")
+@pytest.mark.parametrize("place", ["file", "folder", "above"])
+def test_an_access_list_that_lets_another_user_write_is_refused(library: Path, place: str) -> None:
+    path = {"file": library, "folder": library.parent, "above": library.parent.parent}[place]
+    if os.geteuid() != path.stat().st_gid:
+        pytest.skip("this user's group has another number, and is refused for that")
+    nobody, everything = 2**32 - 1, 7
+    entries = [(1, everything, nobody), (2, everything, STRANGER), (4, 0, nobody), (16, everything, nobody)]
+    access_list = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in [*entries, (32, 0, nobody)])
+    try:
+        os.setxattr(path, "system.posix_acl_access", access_list)
+    except OSError as error:
+        pytest.skip(f"this file system has no access lists: {error}")
+    with pytest.raises(UntrustedError, match=f"other users can write to the (file|folder) {path} "):
+        look(library)
+
+
 def test_a_pipe_holds_nothing_up(library: Path) -> None:
     library.unlink()
     os.mkfifo(library)
@@ -72,6 +91,15 @@ def test_a_group_of_the_users_own_may_write_to_folders_above(library: Path) -> N
         pytest.skip("this user's group has another number")
     library.parent.parent.chmod(0o775)
     look(library)
+
+
+def test_a_private_folder_may_lie_deep(tmp_path: Path) -> None:
+    folder = Path(tmp_path, *["a"] * 1200)
+    make_private_folder(folder)
+    assert folder.is_dir()
+    with pytest.raises(OSError, match="too long"):
+        make_private_folder(Path(folder, *["a"] * 1200))
+    subprocess.run(["rm", "-r", tmp_path / "a"], check=True)  # as Python's own would call itself too often
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o002, 0o077])
