@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +12,8 @@ import numpy.typing as npt
 from sb3_tinyrl._native.abi.checkpoint import CheckpointLibrary
 from sb3_tinyrl._native.abi.specs import CheckpointSpec
 from sb3_tinyrl._native.jit.jobs import build_in_foreground
-from sb3_tinyrl.tinyrl.checkpoint_parser import MODEL_NAMESPACES, CheckpointSyntaxError, parse_checkpoint
+from sb3_tinyrl.tinyrl.checkpoint_parser import MODEL_NAMESPACES, parse_checkpoint
+from sb3_tinyrl.tinyrl.checkpoint_scopes import CheckpointSyntaxError
 
 
 class _Model(Protocol):
@@ -111,7 +111,8 @@ def load_checkpoint_from_path(
     :raises OSError: when it can't be read
     """
     try:
-        checkpoint = Path(checkpoint_path).read_text(encoding="utf-8")
+        with open(checkpoint_path, encoding="utf-8", newline="") as file:  # lines end where a compiler ends them
+            checkpoint = file.read()
     except UnicodeDecodeError as error:
         raise ValueError(f"{checkpoint_path} is no text ({error.reason}), expected a C++ header") from error
     return load_checkpoint(

@@ -138,7 +138,7 @@ def test_none_is_needed_to_read_one(monkeypatch):
 
 def test_what_only_a_compiler_can_read_needs_trust():
     with pytest.raises(
-        ValueError, match=r"it has the namespace beside\. Expected .* pass trust=True: then it is compiled"
+        ValueError, match=r"it has the namespace 'beside'\. Expected .* pass trust=True: then it is compiled"
     ):
         load_checkpoint(stochastic_policy(policy()) + BESIDE)
 
