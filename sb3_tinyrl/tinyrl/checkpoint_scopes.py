@@ -17,6 +17,7 @@ NUMBER = (
 )
 
 _DEEPEST = 16
+_MOST_STATEMENTS = 1000  # in one namespace
 _LONGEST_QUOTE = 80
 
 _TOKEN = re.compile(
@@ -125,6 +126,8 @@ def _scopes(tokens: list[str]) -> Scope:
             position += 2 if tokens[position + 1 : position + 2] == [";"] else 1
             continue
         end = _end_of_statement(tokens, position)
+        if len(open_scopes[-1].statements) == _MOST_STATEMENTS:
+            raise CheckpointSyntaxError(f"one of its namespaces has more than {_MOST_STATEMENTS} statements")
         open_scopes[-1].statements.append(tokens[position:end])
         position = end + 1 if end < len(tokens) and tokens[end] == ";" else end
     if n_opened:

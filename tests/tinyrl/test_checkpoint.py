@@ -192,6 +192,14 @@ def test_a_file_that_is_no_text(tmp_path):
         load_checkpoint_from_path(tmp_path / "policy.h")
 
 
+def test_a_text_that_is_too_long(tmp_path):
+    text = "namespace policy { module" + " " * 2**26
+    (tmp_path / "policy.h").write_text(text)
+    for load, argument in ((load_checkpoint, text), (load_checkpoint_from_path, tmp_path / "policy.h")):
+        with pytest.raises(ValueError, match="is longer than 67108864 characters, expected at most four million"):
+            load(argument)
+
+
 def test_a_file_that_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"policy\.h"):
         load_checkpoint_from_path(tmp_path / "policy.h")

@@ -1,6 +1,7 @@
 """What is read from checkpoints is what a compiler and RLtools make of them; anything else is refused."""
 
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,28 @@ def test_a_text_that_ends_early_is_refused(folder):
     for end in range(0, len(text), 7):
         with pytest.raises(CheckpointSyntaxError):
             parse_checkpoint(text[:end])
+
+
+HUGE = {
+    "comments": ("/* " * 300_000, "a comment without an end"),
+    "braces": ("{" * 1_000_000, "without an end"),
+    "namespaces": ("; " + "namespace a {" * 100_000, "nested more than 16 deep"),
+    "statements": ("a;" * 100_000, "more than 1000 statements"),
+    "closing braces": ("}" * 1_000_000, "without an end"),
+    "digits": ("1" * 1_000_000 + ";}", "it has the models|its model has"),
+    "quotation marks": ('"' * 999_999, "it has '\"'"),
+    "a name": (f"; }} namespace {'a' * 1_000_000} {{}}", "it has the namespace 'aaa"),
+}
+
+
+@pytest.mark.parametrize("kind", HUGE)
+def test_a_huge_text_takes_time_in_proportion_and_is_quoted_in_part(kind):
+    text, message = HUGE[kind]
+    start = time.perf_counter()
+    with pytest.raises(CheckpointSyntaxError, match=message) as error:
+        parse_checkpoint(f"namespace policy {{ module {text}")
+    assert time.perf_counter() - start < 60
+    assert len(str(error.value)) < 300
 
 
 def test_many_layers_take_no_time():
