@@ -135,10 +135,10 @@ def without_pickles(
     for name, value in data.items():
         if name in given or name in _MADE_ANEW or name in _SPACES:
             continue
-        pickled = value[":serialized:"] if isinstance(value, dict) and ":serialized:" in value else None
-        if pickled is None and name in _PLAIN:
+        is_pickle = isinstance(value, dict) and ":serialized:" in value
+        if not is_pickle and name in _PLAIN:
             kept[name] = value
-        elif pickled is not None and (known := _recognised(name, pickled)) is not None:
+        elif is_pickle and (known := _recognised(name, value[":serialized:"])) is not None:
             objects[name] = known
         else:
             missing.append(name)

@@ -154,6 +154,7 @@ def test_no_pickle_is_run(name, tmp_path):
         ("replay_buffer_class", "x"),
         ("__class__", "x"),
         ("_setup_model", 5),
+        ("gamma", {":serialized:": None}),
     ],
 )
 def test_no_attribute_but_settings_is_taken(name, value, tmp_path):

@@ -209,6 +209,7 @@ def test_a_process_that_is_killed_while_it_saves_leaves_a_complete_file(model, t
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # writers that were interrupted
 def test_interrupts_at_random_moments_of_saving_leave_the_earlier_file_or_the_new(model, tmp_path):
     """Ctrl-C, a hundred times in one process."""
     path, rng = tmp_path / "model.zip", random.Random(0)
