@@ -10,7 +10,6 @@ import base64
 import io
 import json
 import math
-import pickle
 import pickletools
 import warnings
 import zipfile
@@ -81,7 +80,7 @@ _DAMAGES = (
     NotImplementedError,
     RuntimeError,
     OSError,
-    pickle.UnpicklingError,
+    MemoryError,
 )
 
 
@@ -206,7 +205,10 @@ def _read_tensors(name: str, content: bytes) -> list[th.Tensor]:
     if zipfile.is_zipfile(stream := io.BytesIO(content)):  # it was none before PyTorch 1.6
         with zipfile.ZipFile(stream) as archive:
             _require_size(archive, archive.namelist())
-    loaded = th.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    try:
+        loaded = th.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever damaged bytes lead to; PyTorch's text advises to run what is in them
+        raise ValueError(f"its {name} is damaged, or holds more than tensors ({type(error).__name__})") from error
     try:
         if "optimizer" in name:
             values = [value for state in loaded["state"].values() for value in state.values()]
