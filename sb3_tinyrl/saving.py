@@ -218,6 +218,8 @@ def _read_tensors(name: str, content: bytes) -> list[th.Tensor]:
         raise ValueError(f"its {name} is no state_dict") from None
     if name == "pytorch_variables.pth" and not {*loaded} <= _VARIABLES:
         raise ValueError(f"its {name} holds {', '.join(map(repr, loaded))}, expected {' or '.join(_VARIABLES)}")
+    if name == "pytorch_variables.pth" and not all(th.is_tensor(value) and value.numel() == 1 for value in values):
+        raise ValueError(f"its {name} holds something other than one number")
     if not all(isinstance(value, th.Tensor | int | float) for value in values):
         raise ValueError(f"its {name} holds something other than tensors and numbers")
     tensors = [value for value in values if isinstance(value, th.Tensor)]

@@ -286,6 +286,7 @@ OPTIMIZER = {"state": {0: {"exp_avg": th.zeros(1).expand(10**12)}}, "param_group
         ("actor", OPTIMIZER, "a tensor that has more elements than numbers"),
         ("actor", {"state": {0: {"exp_avg": laughs()}}}, "something other than tensors and numbers"),
         ("actor", {"state": {0: 5}}, "is no state_dict"),
+        ("pytorch_variables", {"log_ent_coef": th.zeros(5)}, "other than one number"),
         ("pytorch_variables", {"policy.__class__": th.zeros(1)}, r"holds 'policy\.__class__', expected "),
     ],
 )
