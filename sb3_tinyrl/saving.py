@@ -190,7 +190,7 @@ def _read(path: SavePath) -> tuple[dict[str, Any], dict[str, bytes], int]:
             file.close()
     if not isinstance(data, dict):
         raise ValueError(f"{path} is no model that SB3 or TinySAC has saved: its data is no dictionary")
-    return data, parameters, sum(tensor.numel() for tensor in tensors.get("policy.pth", ()))
+    return data, parameters, sum(max(tensor.numel(), _LEAST_COUNTED) for tensor in tensors.get("policy.pth", ()))
 
 
 def _require_size(archive: zipfile.ZipFile, names: list[str], most: float = math.inf) -> None:

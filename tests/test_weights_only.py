@@ -35,6 +35,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "episodes": {"train_freq": (2, "episode"), "gradient_steps": -1},
     "many steps": {"train_freq": 70, "n_steps": 3},
     "net_arch": {"policy_kwargs": {"net_arch": {"pi": [8], "qf": [9, 9]}}},
+    "many small layers": {"policy_kwargs": {"net_arch": [2] * 20, "n_critics": 20}},
 }
 
 
