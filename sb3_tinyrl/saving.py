@@ -237,7 +237,7 @@ class _FewParameters(TorchFunctionMode):
         self._left = most
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is th.empty and args:
+        if func is th.empty and args and args[0] != (0,):  # which is how torch.load begins each tensor
             self._left -= max(math.prod(args[0] if isinstance(args[0], tuple | list) else args), _LEAST_COUNTED)
             if self._left < 0:
                 raise ValueError("its policy_kwargs make larger networks than it has parameters of; pass policy_kwargs")

@@ -257,7 +257,12 @@ def test_a_file_that_another_program_has_compressed_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "policy_kwargs", [{"net_arch": [30_000, 30_000]}, {"net_arch": [1] * 100_000}, {"n_critics": 10_000_000}]
+    "policy_kwargs",
+    [
+        {"net_arch": [30_000, 30_000]},
+        {"net_arch": [1] * 100_000},
+        {"n_critics": 10_000_000},
+    ],
 )
 def test_networks_are_no_larger_than_the_parameters(policy_kwargs, tmp_path):
     make(kernel="torch").save(tmp_path / "model")
