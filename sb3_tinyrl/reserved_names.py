@@ -15,44 +15,51 @@ typename union unsigned using virtual void volatile wchar_t while xor xor_eq
 """
 
 # Functions, variables and macros that the headers of C and POSIX declare outside of all namespaces, as GCC 12 and glibc
-# 2.36 see them, and macros that compilers define by themselves. Families of names are in the rules below.
+# 2.36 see them, macros that compilers define by themselves, also those for other processors, and types of Arduino and
+# Windows. Families of names are in the rules below.
 _LIBRARY = """
-a64l abort abs acos acosh aligned_alloc alloca arc4random arc4random_buf arc4random_uniform asctime asin asinh
-asprintf assert at_quick_exit atan atan2 atanh atexit atof atoi atol basename bcmp bcopy bsearch bzero calloc
+a64l abort abs acos acosh aligned_alloc alloca arc4random arc4random_buf arc4random_uniform asctime asin asinh asprintf
+assert at_quick_exit atan atan2 atanh atexit atof atoi atol basename bcmp bcopy boolean bsearch byte bzero calloc
 canonicalize canonicalize_file_name cbrt ceil clearenv clearerr clock clock_adjtime clock_getcpuclockid clock_getres
 clock_gettime clock_nanosleep clock_settime complex copysign cos cosh ctermid ctime cuserid daddl daylight ddivl dfmal
-difftime div dmull dprintf drand48 drand48_data drem dsqrtl dsubl dysize ecvt erand48 erf erfc errno exit exp exp10
-exp2 explicit_bzero expm1 fabs fadd far fclose fcloseall fcvt fd_mask fd_set fdim fdiv fdopen feof ferror fflush ffma
+difftime div dmull dprintf drand48 drand48_data drem dsqrtl dsubl duplocale dysize ecvt erand48 erf erfc errno exit exp
+exp10 exp2 explicit_bzero expm1 fabs fadd far fclose fcloseall fcvt fd_mask fd_set fdim fdiv fdopen feclearexcept
+fedisableexcept feenableexcept fegetenv fegetexcept fegetexceptflag fegetmode fegetround feholdexcept feof feraiseexcept
+ferror fesetenv fesetexcept fesetexceptflag fesetmode fesetround fetestexcept fetestexceptflag feupdateenv fflush ffma
 ffs fgetc fgetpos fgets fileno finite flockfile floor fma fmax fmaximum fmaximum_mag fmaximum_mag_num fmaximum_num
-fmaxmag fmemopen fmin fminimum fminimum_mag fminimum_mag_num fminimum_num fminmag fmod fmul fopen fopencookie
-fpclassify fprintf fputc fputs fread free freopen frexp fromfp fromfpx fscanf fseek fseeko fsetpos fsqrt fsub ftell
+fmaxmag fmemopen fmin fminimum fminimum_mag fminimum_mag_num fminimum_num fminmag fmod fmul fopen fopencookie fpclassify
+fprintf fputc fputs fread free freelocale freopen frexp fromfp fromfpx fscanf fseek fseeko fsetpos fsqrt fsub ftell
 ftello ftrylockfile funlockfile fwrite gamma gcvt getc getchar getdate getdate_err getdelim getenv getline getloadavg
-getpayload getpt getsubopt getw gmtime grantpt huge hypot i386 ilogb imaginary index initstate interface isascii
-iscanonical iseqsig isfinite isgreater isgreaterequal isinf isless islessequal islessgreater isnan isnormal
-issignaling isunordered iszero itimerspec j0 j1 jn jrand48 l64a labs lcong48 ldexp ldiv lgamma linux llabs lldiv llogb
-llrint llround localtime log log10 log1p log2 logb longjmp lrand48 lrint lround main malloc math_errhandling mblen
-mbstowcs mbtowc memccpy memchr memcmp memcpy memfrob memmem memmove mempcpy memrchr memset mkdtemp mkostemp mkostemps
-mkstemp mkstemps mktemp mktime modf mrand48 nan nanosleep near nearbyint nextafter nextdown nexttoward nextup nrand48
-obstack obstack_printf obstack_vprintf offsetof on_exit open_memstream pascal pclose perror popen posix_memalign
-posix_openpt pow printf program_invocation_name program_invocation_short_name pselect ptsname putc putchar putenv puts
-putw qecvt qfcvt qgcvt qsort quick_exit rand random random_data rawmemchr realloc reallocarray realpath remainder
-remove remquo rename renameat renameat2 rewind rindex rint round roundeven rpmatch scalb scalbln scalbn scanf
-secure_getenv seed48 select setbuf setbuffer setenv setjmp setlinebuf setpayload setpayloadsig setstate setvbuf
-sigabbrev_np sigdescr_np sigevent signbit signgam significand sin sincos sinh small snprintf sprintf sqrt srand
-srand48 srandom sscanf stderr stdin stdout stpcpy stpncpy strcasecmp strcasestr strcat strchr strchrnul strcmp strcoll
-strcpy strcspn strdup strerror strerrordesc_np strerrorname_np strfromd strfromf strfromf128 strfromf32 strfromf32x
-strfromf64 strfromf64x strfroml strfry strftime strlen strncasecmp strncat strncmp strncpy strndup strnlen strpbrk
-strptime strrchr strsep strsignal strspn strstr strtod strtof strtof128 strtof32 strtof32x strtof64 strtof64x strtok
-strtol strtold strtoq strtoul strtouq strverscmp strxfrm system tan tanh tempnam tgamma time timegm timelocal
+getpayload getpt getsubopt getw gmtime grantpt hppa huge hyper hypot i386 ilogb imaginary imaxabs imaxdiv index
+initstate interface isalnum isalpha isascii isblank iscanonical iscntrl isctype isdigit iseqsig isfinite isgraph
+isgreater isgreaterequal isinf isless islessequal islessgreater islower isnan isnormal isprint ispunct issignaling
+isspace isunordered isupper isxdigit iszero itimerspec j0 j1 jmp_buf jn jrand48 l64a labs lcong48 lconv ldexp ldiv
+lgamma linux llabs lldiv llogb llrint llround localeconv localtime log log10 log1p log2 logb longjmp loop lrand48 lrint
+lround main malloc math_errhandling mblen mbstowcs mbtowc memccpy memchr memcmp memcpy memfrob memmem memmove mempcpy
+memrchr memset mips mkdtemp mkostemp mkostemps mkstemp mkstemps mktemp mktime modf mrand48 nan nanosleep near nearbyint
+newlocale nextafter nextdown nexttoward nextup nios2 nrand48 obstack obstack_printf obstack_vprintf offsetof on_exit
+open_memstream pascal pclose perror popen posix_memalign posix_openpt pow printf program_invocation_name
+program_invocation_short_name pselect ptsname putc putchar putenv puts putw qecvt qfcvt qgcvt qsort quick_exit raise
+rand random random_data rawmemchr realloc reallocarray realpath remainder remove remquo rename renameat renameat2 rewind
+rindex rint round roundeven rpmatch scalb scalbln scalbn scanf secure_getenv seed48 select setbuf setbuffer setenv
+setjmp setlinebuf setlocale setpayload setpayloadsig setstate setup setvbuf sigabbrev_np sigdescr_np sigevent sigjmp_buf
+siglongjmp signal signbit signgam significand sin sincos sinh small snprintf sparc sprintf sqrt srand srand48 srandom
+sscanf stderr stdin stdout stpcpy stpncpy strcasecmp strcasestr strcat strchr strchrnul strcmp strcoll strcpy strcspn
+strdup strerror strerrordesc_np strerrorname_np strfromd strfromf strfromf128 strfromf32 strfromf32x strfromf64
+strfromf64x strfroml strfry strftime strlen strncasecmp strncat strncmp strncpy strndup strnlen strpbrk strptime strrchr
+strsep strsignal strspn strstr strtod strtof strtof128 strtof32 strtof32x strtof64 strtof64x strtoimax strtok strtol
+strtold strtoq strtoul strtoumax strtouq strverscmp strxfrm sun system tan tanh tempnam tgamma time timegm timelocal
 timer_create timer_delete timer_getoverrun timer_gettime timer_settime timespec timespec_get timespec_getres timeval
-timex timezone tm tmpfile tmpnam totalorder totalordermag trunc tzname tzset u_char u_int u_long u_short ufromfp
-ufromfpx uint ulong ungetc unix unlockpt unsetenv ushort va_arg va_copy va_end va_list va_start valloc vasprintf
-vdprintf vfprintf vfscanf vprintf vscanf vsnprintf vsprintf vsscanf wcstombs wctomb y0 y1 yn
+timex timezone tm tmpfile tmpnam toascii tolower totalorder totalordermag toupper trunc tzname tzset u_char u_int u_long
+u_short ufromfp ufromfpx uint ulong ungetc unix unlockpt unsetenv uselocale ushort va_arg va_copy va_end va_list
+va_start valloc vasprintf vax vdprintf vfprintf vfscanf vprintf vscanf vsnprintf vsprintf vsscanf wcstoimax wcstombs
+wcstoumax wctomb word y0 y1 yn
 """
 
 _RULES = (
     (re.compile(r"[A-Z][A-Z0-9_]*"), "names in capitals are those of macros, such as NAN"),
     (re.compile(r"\w+_t"), "names that end in _t are those of types, such as int32_t"),
+    (re.compile(r"(?:PRI|SCN)[diouxX]\w+"), "<inttypes.h> has such names"),
     (re.compile(r"M_\w+|[LP]_\w+|f(?:32|64)x?[a-z]+\d*x?"), "<math.h> and <stdio.h> have such names"),
 )
 
@@ -77,4 +84,4 @@ def reason_against(name: str) -> str | None:
         if not (variant := _VARIANT.search(function)):
             return None
         function = function[: variant.start()]
-    return f"the headers of C, or compilers, have a {function} already"
+    return f"the headers of C, Arduino or Windows, or compilers, have a {function} already"

@@ -316,9 +316,10 @@ class TinySAC(NativeOffPolicy, SAC):
         if not weights_only:
             return super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
         env = None if env is None else cls._wrap_env(env, verbose=0)
-        stream, custom_objects, kwargs = saving.without_pickles(path, env, custom_objects, kwargs)
+        stream, custom_objects, kwargs, limit = saving.without_pickles(path, env, custom_objects, kwargs)
         try:
-            return super().load(stream, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+            with limit:
+                return super().load(stream, env, device, custom_objects, print_system_info, force_reset, **kwargs)
         except Exception as error:  # whatever numbers, words and tensors from anywhere lead to
             raise ValueError(
                 f"the settings or parameters in {path} do not fit together, or not the environment: {error}"

@@ -9,22 +9,25 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import pickletools
 import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
+import torch as th
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.save_util import open_path
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.sac.policies import CnnPolicy, MultiInputPolicy, SACPolicy
+from torch.overrides import TorchFunctionMode
 
 from sb3_tinyrl.files import atomic_write
 
@@ -53,7 +56,17 @@ _CLASSES = {
     "policy_class": (SACPolicy, CnnPolicy, MultiInputPolicy),
     "replay_buffer_class": (ReplayBuffer, DictReplayBuffer, NStepReplayBuffer, HerReplayBuffer),
 }
+_VARIABLES = {"log_ent_coef", "ent_coef_tensor"}
 _PARAMETERS = ("policy", "actor.optimizer", "critic.optimizer", "ent_coef_optimizer", "pytorch_variables")
+
+# SB3 and PyTorch compress nothing. What another program has compressed may expand to so many times its size.
+_MOST_EXPANSION = 20
+_FREE_BYTES = 2**20
+_LONGEST_DATA = 2**26
+# Each tensor that a module makes counts as so many parameters at least, for the time that it takes.
+_LEAST_COUNTED = 100
+_FREE_PARAMETERS = 100_000
+_LONGEST_TRAIN_FREQ = 1000  # bytes of its pickle, which are about 100
 
 
 # What reading a damaged zip file raises.
@@ -67,6 +80,7 @@ _DAMAGES = (
     NotImplementedError,
     RuntimeError,
     OSError,
+    MemoryError,
 )
 
 
@@ -99,17 +113,18 @@ def replaced_as_a_whole(path: SavePath, suffix: str, verbose: int = 0) -> Iterat
 
 def without_pickles(
     path: SavePath, env: VecEnv | None, custom_objects: Mapping[str, Any] | None, arguments: Mapping[str, Any]
-) -> tuple[io.BytesIO, dict[str, Any], dict[str, Any]]:
+) -> tuple[io.BytesIO, dict[str, Any], dict[str, Any], AbstractContextManager[Any]]:
     """Prepare a saved model so that SB3's ``load`` finds nothing to unpickle in it.
 
     :param path: of the zip file, or a stream
     :param env: has the spaces
     :param custom_objects: in place of attributes in the file
     :param arguments: of ``load``; they replace attributes as well
-    :return: a zip file with parameters and plain settings only; the objects and arguments for SB3's ``load``
+    :return: a zip file with parameters and plain settings only; the objects and arguments for SB3's ``load``; and in
+        what to run it, so that the file makes no networks larger than its parameters
     :raises ValueError: when it is no saved model, or naming all that has to be passed
     """
-    data, parameters = _read(path)
+    data, parameters, n_parameters = _read(path)
     given = {**dict(custom_objects or {}), **arguments}
     if env is not None:
         given = {**given, "observation_space": env.observation_space, "action_space": env.action_space}
@@ -119,10 +134,10 @@ def without_pickles(
     for name, value in data.items():
         if name in given or name in _MADE_ANEW or name in _SPACES:
             continue
-        pickled = value[":serialized:"] if isinstance(value, dict) and ":serialized:" in value else None
-        if pickled is None and name in _PLAIN:
+        is_pickle = isinstance(value, dict) and ":serialized:" in value
+        if not is_pickle and name in _PLAIN:
             kept[name] = value
-        elif pickled is not None and (known := _recognised(name, pickled)) is not None:
+        elif is_pickle and (known := _recognised(name, value[":serialized:"])) is not None:
             objects[name] = known
         else:
             missing.append(name)
@@ -151,17 +166,23 @@ def without_pickles(
         for name, content in parameters.items():
             archive.writestr(name, content)
     stream.seek(0)
-    return stream, objects, arguments
+    is_given = "policy_kwargs" in given
+    limit = nullcontext() if is_given else _FewParameters(2 * n_parameters + _FREE_PARAMETERS)
+    return stream, objects, arguments, limit
 
 
-def _read(path: SavePath) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return the attributes as JSON has them, and the files of parameters."""
+def _read(path: SavePath) -> tuple[dict[str, Any], dict[str, bytes], int]:
+    """Return the attributes as JSON has them, the files of parameters, and how many parameters the policy has."""
     file = open_path(path, "r", suffix="zip")  # a missing file is an error of its own
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
+            _require_size(archive, ["data"], _LONGEST_DATA)
             data = json.loads(archive.read("data"))
-            parameters = {f"{name}.pth": archive.read(f"{name}.pth") for name in _PARAMETERS if f"{name}.pth" in names}
+            files = [f"{name}.pth" for name in _PARAMETERS if f"{name}.pth" in names]
+            _require_size(archive, files)
+            parameters = {name: archive.read(name) for name in files}
+        tensors = {name: _read_tensors(name, content) for name, content in parameters.items()}
     except _DAMAGES as error:
         raise ValueError(f"{path} is no model that SB3 or TinySAC has saved, expected its zip file: {error}") from error
     finally:
@@ -169,13 +190,66 @@ def _read(path: SavePath) -> tuple[dict[str, Any], dict[str, bytes]]:
             file.close()
     if not isinstance(data, dict):
         raise ValueError(f"{path} is no model that SB3 or TinySAC has saved: its data is no dictionary")
-    return data, parameters
+    return data, parameters, sum(max(tensor.numel(), _LEAST_COUNTED) for tensor in tensors.get("policy.pth", ()))
+
+
+def _require_size(archive: zipfile.ZipFile, names: list[str], most: float = math.inf) -> None:
+    """Refuse files that would take far more memory than there are bytes in the archive."""
+    for info in map(archive.getinfo, names):
+        if info.file_size > min(most, _MOST_EXPANSION * info.compress_size + _FREE_BYTES):
+            raise ValueError(f"its {info.filename} would take {info.file_size} bytes")
+
+
+def _read_tensors(name: str, content: bytes) -> list[th.Tensor]:
+    """Return the tensors in a file of PyTorch's, which holds them and numbers in the form of ``state_dict``."""
+    if zipfile.is_zipfile(stream := io.BytesIO(content)):  # it was none before PyTorch 1.6
+        with zipfile.ZipFile(stream) as archive:
+            _require_size(archive, archive.namelist())
+    try:
+        loaded = th.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever damaged bytes lead to; PyTorch's text advises to run what is in them
+        raise ValueError(f"its {name} is damaged, or holds more than tensors ({type(error).__name__})") from error
+    try:
+        if "optimizer" in name:
+            values = [value for state in loaded["state"].values() for value in state.values()]
+        else:
+            values = [*loaded.values()]
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError(f"its {name} is no state_dict") from None
+    if name == "pytorch_variables.pth" and not {*loaded} <= _VARIABLES:
+        raise ValueError(f"its {name} holds {', '.join(map(repr, loaded))}, expected {' or '.join(_VARIABLES)}")
+    if name == "pytorch_variables.pth" and not all(th.is_tensor(value) and value.numel() == 1 for value in values):
+        raise ValueError(f"its {name} holds something other than one number")
+    if not all(isinstance(value, th.Tensor | int | float) for value in values):
+        raise ValueError(f"its {name} holds something other than tensors and numbers")
+    tensors = [value for value in values if isinstance(value, th.Tensor)]
+    for tensor in tensors:
+        if tensor.layout != th.strided or tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
+            raise ValueError(f"its {name} holds a tensor that has more elements than numbers")
+    return tensors
+
+
+class _FewParameters(TorchFunctionMode):
+    """Lets modules make a number of parameters, and no more."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._left = most
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is th.empty and args and args[0] != (0,):  # which is how torch.load begins each tensor
+            self._left -= max(math.prod(args[0] if isinstance(args[0], tuple | list) else args), _LEAST_COUNTED)
+            if self._left < 0:
+                raise ValueError("its policy_kwargs make larger networks than it has parameters of; pass policy_kwargs")
+        return func(*args, **(kwargs or {}))
 
 
 def _recognised(name: str, pickled: Any) -> Any:
     """Return the object that a pickle stands for, by making the pickles of those known and comparing the bytes."""
     try:
         content = base64.b64decode(pickled)
+        if name == "train_freq" and len(content) > _LONGEST_TRAIN_FREQ:
+            return None
         if name in _CLASSES:
             return next((cls for cls in _CLASSES[name] if cloudpickle.dumps(cls) == content), None)
         if name == "train_freq":

@@ -3,6 +3,8 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +105,44 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
     reader.join()
     assert received == [b"content"]
     assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+def test_standard_output_is_written_to(tmp_path: Path) -> None:
+    """Which is a pipe here, and has no name that could be replaced."""
+    program = "from sb3_tinyrl.files import atomic_write\nwith atomic_write('/dev/stdout') as f: f.write(b'content')"
+    if not Path("/dev/stdout").exists():
+        pytest.skip("needs /dev/stdout")
+    assert subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout == b"content"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give files away")
+def test_the_owner_of_an_earlier_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    os.chown(path, 54321, 54322)
+    path.chmod(0o640)
+    write(path, b"content")
+    now = path.stat()
+    assert (now.st_uid, now.st_gid, stat.S_IMODE(now.st_mode)) == (54321, 54322, 0o640)
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.EPERM, errno.EACCES])
+def test_what_can_not_be_replaced_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    path = tmp_path / "file"
+    write(path, b"an earlier, longer content")
+    inode = path.stat().st_ino
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    write(path, b"content")
+    assert path.read_bytes() == b"content"
+    assert path.stat().st_ino == inode
+    assert [*tmp_path.iterdir()] == [path]
+    with pytest.raises(OSError, match=r"can't write .*new: "):
+        write(tmp_path / "new", b"content")
+    assert [*tmp_path.iterdir()] == [path]
 
 
 # --- folders ---

@@ -13,8 +13,24 @@ from models import TIMEOUT
 from sb3_tinyrl._native.jit.compiler import find_compiler
 from sb3_tinyrl.reserved_names import reason_against
 
-STANDARD = ("assert", "errno", "float", "limits", "math", "stddef", "stdint", "stdio", "stdlib", "string", "time")
+STANDARD = (
+    *("assert", "ctype", "errno", "fenv", "float", "inttypes", "limits", "locale", "math", "setjmp", "stddef"),
+    *("stdint", "stdio", "stdlib", "string", "time"),
+)
 HEADERS = "".join(f"#include <{name}.h>\n" for name in STANDARD)
+# Of <signal.h> the two functions that are C's, and what Arduino, Windows and other processors bring.
+HEADERS += """
+extern "C" { void (*signal(int, void (*)(int)))(int); int raise(int); }
+typedef unsigned char byte, boolean;
+typedef unsigned int word;
+typedef long long hyper;
+void setup();
+void loop();
+#define mips 1
+#define sparc 1
+#define sun 1
+#define vax 1
+"""
 
 pytestmark = pytest.mark.skipif(find_compiler().kind != "gcc", reason="other compilers say their errors in another way")
 

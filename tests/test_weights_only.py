@@ -2,9 +2,11 @@
 
 import base64
 import contextlib
+import io
 import json
 import os
 import pickle
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch as th
 from fast_loop import slow_but
 from models import assert_trained, differences, make, run_python, state
 from stable_baselines3 import SAC
@@ -32,6 +35,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "episodes": {"train_freq": (2, "episode"), "gradient_steps": -1},
     "many steps": {"train_freq": 70, "n_steps": 3},
     "net_arch": {"policy_kwargs": {"net_arch": {"pi": [8], "qf": [9, 9]}}},
+    "many small layers": {"policy_kwargs": {"net_arch": [2] * 20, "n_critics": 20}},
 }
 
 
@@ -151,6 +155,7 @@ def test_no_pickle_is_run(name, tmp_path):
         ("replay_buffer_class", "x"),
         ("__class__", "x"),
         ("_setup_model", 5),
+        ("gamma", {":serialized:": None}),
     ],
 )
 def test_no_attribute_but_settings_is_taken(name, value, tmp_path):
@@ -201,3 +206,109 @@ assert found
 """,
         tmp_path / "model",
     )
+
+
+# --- files that would take more than their size ---
+
+
+def with_files(source: Path, target: Path, compression: int = zipfile.ZIP_STORED, **contents: bytes) -> Path:
+    """A copy of a saved model with other files."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", compression) as new:
+        for name in old.namelist():
+            new.writestr(name, contents.get(name.partition(".")[0], old.read(name)))
+    return target
+
+
+def saved(value: Any) -> bytes:
+    stream = io.BytesIO()
+    th.save(value, stream)
+    return stream.getvalue()
+
+
+def compressed(content: bytes) -> bytes:
+    """A zip file of PyTorch's with a compressed member more."""
+    stream = io.BytesIO(content)
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/9", bytes(50_000_000))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ({"data": b" " * 50_000_000}, "its data would take 50000000 bytes"),
+        ({"policy": bytes(50_000_000)}, r"its policy\.pth would take 50000000 bytes"),
+        ({"policy": compressed(saved({}))}, r"its archive/data/9 would take 50000000 bytes"),
+    ],
+)
+def test_what_expands_is_refused(contents, message, tmp_path):
+    make(kernel="torch").save(tmp_path / "model")
+    path = with_files(tmp_path / "model.zip", tmp_path / "bomb.zip", zipfile.ZIP_DEFLATED, **contents)
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(ValueError, match=message):
+        TinySAC.load(path, env=env(), weights_only=True)
+
+
+def test_a_file_that_another_program_has_compressed_is_read(tmp_path):
+    model = make(kernel="torch").learn(60)
+    model.save(tmp_path / "model")
+    path = with_files(tmp_path / "model.zip", tmp_path / "small.zip", zipfile.ZIP_DEFLATED)
+    assert not differences(state(model), state(TinySAC.load(path, env=env(), weights_only=True)))
+
+
+@pytest.mark.parametrize(
+    "policy_kwargs",
+    [
+        {"net_arch": [30_000, 30_000]},
+        {"net_arch": [1] * 100_000},
+        {"n_critics": 10_000_000},
+    ],
+)
+def test_networks_are_no_larger_than_the_parameters(policy_kwargs, tmp_path):
+    make(kernel="torch").save(tmp_path / "model")
+    path = edited(tmp_path / "model.zip", tmp_path / "edited.zip", policy_kwargs=policy_kwargs)
+    with pytest.raises(ValueError, match="its policy_kwargs make larger networks than it has parameters of"):
+        TinySAC.load(path, env=env(), weights_only=True)
+
+
+def laughs() -> list[Any]:
+    """Lists of lists that are the same, which have 2**60 elements."""
+    value: list[Any] = [1]
+    for _ in range(60):
+        value = [value, value]
+    return value
+
+
+OPTIMIZER = {"state": {0: {"exp_avg": th.zeros(1).expand(10**12)}}, "param_groups": []}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("policy", {"x": th.zeros(1).expand(10**12)}, "a tensor that has more elements than numbers"),
+        ("policy", {"x": th.eye(3).to_sparse()}, "a tensor that has more elements than numbers"),
+        ("policy", {"x": laughs()}, "something other than tensors and numbers"),
+        ("policy", [1], "is no state_dict"),
+        ("actor", OPTIMIZER, "a tensor that has more elements than numbers"),
+        ("actor", {"state": {0: {"exp_avg": laughs()}}}, "something other than tensors and numbers"),
+        ("actor", {"state": {0: 5}}, "is no state_dict"),
+        ("pytorch_variables", {"log_ent_coef": th.zeros(5)}, "other than one number"),
+        ("pytorch_variables", {"policy.__class__": th.zeros(1)}, r"holds 'policy\.__class__', expected "),
+    ],
+)
+def test_parameters_that_are_not_what_they_say(name, value, message, tmp_path):
+    make(kernel="torch").save(tmp_path / "model")
+    path = with_files(tmp_path / "model.zip", tmp_path / "forged.zip", **{name: saved(value)})
+    with pytest.raises(ValueError, match=rf"is no model that .* its {name}.*{message}"):
+        TinySAC.load(path, env=env(), weights_only=True)
+
+
+def test_a_long_pickle_of_train_freq_is_not_searched(tmp_path):
+    make(kernel="torch").save(tmp_path / "model")
+    numbers = b"".join(b"J" + i.to_bytes(4, "little") for i in range(200_000))
+    long = {":type:": "?", ":serialized:": base64.b64encode(b"\x80\x04" + numbers + b".").decode()}
+    path = edited(tmp_path / "model.zip", tmp_path / "edited.zip", train_freq=long)
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match=r"'train_freq': \.\.\."):
+        TinySAC.load(path, env=env(), weights_only=True)
+    assert time.perf_counter() - start < 5

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +12,11 @@ import numpy.typing as npt
 from sb3_tinyrl._native.abi.checkpoint import CheckpointLibrary
 from sb3_tinyrl._native.abi.specs import CheckpointSpec
 from sb3_tinyrl._native.jit.jobs import build_in_foreground
-from sb3_tinyrl.tinyrl.checkpoint_parser import MODEL_NAMESPACES, CheckpointSyntaxError, parse_checkpoint
+from sb3_tinyrl.tinyrl.checkpoint_parser import MODEL_NAMESPACES, parse_checkpoint
+from sb3_tinyrl.tinyrl.checkpoint_scopes import CheckpointSyntaxError
+
+# Characters: four million parameters. A text takes up to 30 times as much memory while it is read.
+_LONGEST = 2**26
 
 
 class _Model(Protocol):
@@ -76,13 +79,19 @@ def load_checkpoint(
     :param trust: whether to compile and load a checkpoint that can't be read, which runs whatever code it holds with
         your rights. One with the same contents is compiled once.
     :raises TypeError: when the checkpoint is no text
-    :raises ValueError: when the text holds no checkpoint of RLtools 2, or without ``trust`` anything else than one
+    :raises ValueError: when the text holds no checkpoint of RLtools 2, or without ``trust`` anything else than one, or
+        is longer than 64 MiB
     :raises KernelError: with ``trust``, when it can't be compiled
     """
     if not isinstance(checkpoint, str):
         raise TypeError(
             f"the checkpoint is a {type(checkpoint).__name__}, expected the text of a C++ header; for a file use "
             "load_checkpoint_from_path"
+        )
+    if len(checkpoint) > _LONGEST:
+        raise ValueError(
+            f"the checkpoint is longer than {_LONGEST} characters, expected at most four million parameters; export "
+            "a smaller policy, or as ONNX"
         )
     model = _model(checkpoint)
     try:
@@ -111,7 +120,8 @@ def load_checkpoint_from_path(
     :raises OSError: when it can't be read
     """
     try:
-        checkpoint = Path(checkpoint_path).read_text(encoding="utf-8")
+        with open(checkpoint_path, encoding="utf-8", newline="") as file:  # lines end where a compiler ends them
+            checkpoint = file.read(_LONGEST + 1)
     except UnicodeDecodeError as error:
         raise ValueError(f"{checkpoint_path} is no text ({error.reason}), expected a C++ header") from error
     return load_checkpoint(

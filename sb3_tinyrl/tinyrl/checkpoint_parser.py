@@ -10,11 +10,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from sb3_tinyrl.tinyrl.checkpoint_scopes import (
+    INTEGER,
+    NUMBER,
+    CheckpointSyntaxError,
+    Scope,
+    quote,
+    read_scopes,
+    text_of,
+)
 from sb3_tinyrl.tinyrl.layers import ACTIVATION_FUNCTIONS, Array, Clip, Dense, Distribution, Policy, Standardize
 from sb3_tinyrl.tinyrl.layers import PolicyLayer as Layer
 
@@ -24,49 +32,30 @@ MODEL_NAMESPACES = ("policy", "rl_tools::checkpoint::actor")
 # Text beside the model, which says nothing about it: examples, names, the environment.
 _OTHER_NAMESPACES = ("rl_tools::checkpoint::example", "rl_tools::checkpoint::meta")
 
-_DEEPEST = 16
 _MOST_LAYERS = 100
-_MOST_DIGITS = 9
-_LONGEST_QUOTE = 80
 
-_NUMBER = r"-?(?:0[xX][0-9a-fA-F]+(?:\.[0-9a-fA-F]*)?[pP][+-]?\d{1,5}|\d+(?:\.\d*)?(?:[eE][+-]?\d{1,5})?)[fF]?"
-_TOKEN = re.compile(
-    rf"/\*.*?\*/|//[^\n]*|^[ \t]*\#[^\n]*|\"[^\"\\\n]*\"|{_NUMBER}|\w+|\S", re.ASCII | re.MULTILINE | re.DOTALL
-)
-_DIRECTIVE = re.compile(r"\s*#\s*(pragma once|include <rl_tools/[\w/]+\.h>)\s*", re.ASCII)
-_PREFIX = re.compile(r"RL_TOOLS_NAMESPACE_WRAPPER::rl_tools::|\b(?:policy::)?rlt::", re.ASCII)
+_IS_NUMBER = re.compile(NUMBER, re.ASCII)
+_IS_INTEGER = re.compile(INTEGER, re.ASCII)
 
-# In the patterns below there is no space but between two words, and no RL_TOOLS_NAMESPACE_WRAPPER::rl_tools::.
+# Nothing that a compiler would run, or that means something outside of its namespace, can be said without these.
+_NO_DATA = frozenset({"(", "std", "template", "extern", "asm"})
+
+# In the patterns below there is no space but between two words, see `text_of`.
 _TI = r"(?:TI|(?:unsigned )?(?:int|long|long long|short))"
 _FUNCTION = r"nn::activation_functions::ActivationFunction::(\w+)"
 _TEMPLATE = r"template<typename T_TYPE(?:=TYPE)?>(?:constexpr )?T_TYPE "
 
+_SIZE = r"[1-9]\d{0,8}"  # with a leading zero it would be octal
+_SIZES = rf"({_SIZE}(?:,{_SIZE})*)"
 _INITIALIZER = rf"nn::layers::dense::DefaultInitializer<TYPE_POLICY,{_TI}>"
 _TYPES = {
     "policy": r"using TYPE_POLICY=numeric_types::Policy<(float|double)>",
     "capability": r"using CAPABILITY=nn::capability::Forward<true,(?:true|false)>",
-    "input_shape": rf"using INPUT_SHAPE=tensor::Shape<{_TI},\d{{1,9}},\d{{1,9}},(\d{{1,9}})>",
+    "input_shape": rf"using INPUT_SHAPE=tensor::Shape<{_TI},{_SIZE},{_SIZE},({_SIZE})>",
 }
-_PARAMETERS = r"(?:using PARAMETERS=)?struct PARAMETERS\{(.*)\}"
-_CONSTANT = re.compile(rf"static constexpr (?:float|double|bool) (\w+)=({_NUMBER}|true|false);", re.ASCII)
-
-
-class CheckpointSyntaxError(ValueError):
-    """The text is not one that the writers of checkpoints write."""
-
-
-@dataclass
-class _Scope:
-    """A namespace: what is stated in it, and the namespaces in it by name."""
-
-    statements: list[list[str]] = field(default_factory=list)
-    children: dict[str, _Scope] = field(default_factory=dict)
-
-    def child(self, path: str) -> _Scope | None:
-        scope: _Scope | None = self
-        for name in path.split("::"):
-            scope = scope.children.get(name) if scope else None
-        return scope
+_CONSTANT = rf"static constexpr (?:(?:float|double) \w+={NUMBER}|bool \w+=(?:true|false));"
+_BOUND = re.compile(rf"static constexpr (float|double) LOG_STD_(LOWER|UPPER)_BOUND=({NUMBER});", re.ASCII)
+_PARAMETERS = rf"(?:using PARAMETERS=)?struct PARAMETERS\{{((?:{_CONSTANT})*)\}}"
 
 
 def parse_checkpoint(text: str) -> Policy:
@@ -74,7 +63,7 @@ def parse_checkpoint(text: str) -> Policy:
 
     :raises CheckpointSyntaxError: when it holds anything but a policy whose layers are known
     """
-    root = _scopes(_tokens(text))
+    root = read_scopes(text)
     names = [name for name in MODEL_NAMESPACES if root.child(name)]
     if len(names) != 1:
         raise CheckpointSyntaxError(
@@ -83,99 +72,45 @@ def parse_checkpoint(text: str) -> Policy:
     _require_nothing_else(root, "", names[0])
     model = root.child(names[0])
     assert model is not None
-    return _read_model(model)
+    if len(_scalars(model)) == 2:  # a compiler would read the bytes of one as the other, or convert
+        raise CheckpointSyntaxError("its model has both float and double, expected one of them")
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        return _read_model(model)
 
 
-def _tokens(text: str) -> list[str]:
-    if "\\\n" in text or "\\\r" in text:
-        raise CheckpointSyntaxError("a line of it ends in a backslash")
-    tokens = []
-    for token in _TOKEN.findall(text):
-        if token.startswith(("//", "/*")):
-            continue
-        if token.lstrip().startswith("#"):
-            if not _DIRECTIVE.fullmatch(token):
-                raise CheckpointSyntaxError(f"it has the line {_quote(token.strip())}")
-            continue
-        tokens.append(token)
-    return tokens
-
-
-def _scopes(tokens: list[str]) -> _Scope:
-    root = _Scope()
-    open_scopes, n_opened = [root], []  # scopes from the outermost on, and how many each brace has opened
-    position = 0
-    while position < len(tokens):
-        token = tokens[position]
-        if token == "namespace":
-            end = position + 1
-            while end < len(tokens) and tokens[end] not in ("{", "=", ";"):
-                end += 1
-            names = "".join(tokens[position + 1 : end]).split("::")
-            if end == len(tokens) or tokens[end] == ";" or not all(map(str.isidentifier, names)):
-                raise CheckpointSyntaxError(f"it has {_quote(' '.join(tokens[position : end + 1]))}")
-            if tokens[end] == "{":
-                for name in names:
-                    open_scopes.append(open_scopes[-1].children.setdefault(name, _Scope()))
-                n_opened.append(len(names))
-                if len(open_scopes) > _DEEPEST:
-                    raise CheckpointSyntaxError(f"its namespaces are nested more than {_DEEPEST} deep")
-                position = end + 1
-                continue
-        elif token == "}":
-            if not n_opened:
-                raise CheckpointSyntaxError("it has a closing brace too many")
-            del open_scopes[-n_opened.pop() :]
-            position += 2 if tokens[position + 1 : position + 2] == [";"] else 1
-            continue
-        end = _end_of_statement(tokens, position)
-        open_scopes[-1].statements.append(tokens[position:end])
-        position = end + 1 if end < len(tokens) and tokens[end] == ";" else end
-    if n_opened:
-        raise CheckpointSyntaxError("it ends within a namespace")
-    return root
-
-
-def _end_of_statement(tokens: list[str], start: int) -> int:
-    """Return where the semicolon is, or what follows a function's closing brace."""
-    depth = 0
-    for position in range(start, len(tokens)):
-        token = tokens[position]
-        if token == "{":
-            depth += 1
-        elif token == "}":
-            depth -= 1
-            if depth < 0:
-                break
-            if depth == 0 and tokens[position + 1 : position + 2] != [";"]:
-                return position + 1
-        elif token == ";" and depth == 0:
-            return position
-    raise CheckpointSyntaxError(f"it has {_quote(_text(tokens[start : start + 20]))} without an end")
-
-
-def _require_nothing_else(scope: _Scope, path: str, model: str) -> None:
+def _require_nothing_else(scope: Scope, path: str, model: str) -> None:
     """Refuse what lies beside the model, such as global variables, which a compiler would run."""
-    if path == model or path in _OTHER_NAMESPACES:
+    if path == model:
+        return
+    if path in _OTHER_NAMESPACES:
+        _require_data(scope, path)
         return
     for statement in scope.statements:
-        if not (path == "rl_tools::checkpoint" and _text(statement) == "namespace actor=policy"):
-            raise CheckpointSyntaxError(f"it has {_quote(_text(statement))} outside of its model")
+        if not (path == "rl_tools::checkpoint" and text_of(statement) == "namespace actor=policy"):
+            raise CheckpointSyntaxError(f"it has {quote(text_of(statement))} outside of its model")
     prefix = f"{path}::" if path else ""
     known = [model, *_OTHER_NAMESPACES]
     for name, child in scope.children.items():
         if not any(other == prefix + name or other.startswith(f"{prefix}{name}::") for other in known):
-            raise CheckpointSyntaxError(f"it has the namespace {prefix}{name}")
+            raise CheckpointSyntaxError(f"it has the namespace {quote(prefix + name)}")
         _require_nothing_else(child, prefix + name, model)
 
 
-def _text(tokens: list[str]) -> str:
-    text = " ".join(tokens)
-    return _PREFIX.sub("", re.sub(r" ?([^\w ]) ?", r"\1", text, flags=re.ASCII))
+def _require_data(scope: Scope, where: str) -> None:
+    """Refuse statements beside the model that do more than to give numbers and texts a name."""
+    for statement in scope.statements:
+        for position, token in enumerate(statement):
+            is_cast = statement[position : position + 4] in (["(", "float", "*", ")"], ["(", "double", "*", ")"])
+            if token in _NO_DATA and not is_cast:
+                raise CheckpointSyntaxError(f"its {where} has {quote(text_of(statement))}, which is more than data")
+    for name, child in scope.children.items():
+        _require_data(child, f"{where}::{name}")
 
 
-def _quote(text: str) -> str:
-    return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}...")
+def _scalars(scope: Scope) -> set[str]:
+    """Return which of float and double a namespace and those in it name, but for what is not part of the model."""
+    scalars = {scalar for scalar in ("float", "double") for statement in scope.statements if scalar in statement}
+    return scalars.union(*(_scalars(child) for name, child in scope.children.items() if name != "action"))
 
 
 class _Reader:
@@ -190,7 +125,7 @@ class _Reader:
 
     def __init__(
         self,
-        scope: _Scope,
+        scope: Scope,
         where: str,
         patterns: Mapping[str, str],
         required: tuple[str, ...],
@@ -205,18 +140,18 @@ class _Reader:
             if has_memory and self.memory is None and (memory := _read_memory(statement, where)) is not None:
                 self.memory = memory
                 continue
-            text = _text(statement)
+            text = text_of(statement)
             matches = ((key, re.fullmatch(pattern, text, re.ASCII)) for key, pattern in patterns.items())
             key, match = next(((key, match) for key, match in matches if match), ("", None))
             if match is None or key in self._matches:
-                raise CheckpointSyntaxError(f"its {where} has {_quote(text)}{' twice' if match else ''}")
+                raise CheckpointSyntaxError(f"its {where} has {quote(text)}{' twice' if match else ''}")
             self._matches[key] = match
         missing = [key for key in required if key not in self._matches]
         missing += [name for name in children if name not in scope.children]
         unknown = [name for name in scope.children if name not in (*children, *ignored)]
         if missing or unknown:
             raise CheckpointSyntaxError(
-                f"its {where} " + (f"lacks {missing[0]}" if missing else f"has the namespace {unknown[0]}")
+                f"its {where} " + (f"lacks {missing[0]}" if missing else f"has the namespace {quote(unknown[0])}")
             )
 
     def __contains__(self, key: str) -> bool:
@@ -241,23 +176,27 @@ def _read_memory(statement: list[str], where: str) -> Array | None:
     numbers, commas = tokens[6:-1:2], tokens[7:-1:2]
     if tokens[-1] != "}" or len(numbers) != len(commas) + 1 or {*commas} - {","}:
         raise CheckpointSyntaxError(f"its {where} holds something other than numbers with commas between them")
-    try:
-        values = np.array([_number(token) for token in numbers])
-    except (ValueError, OverflowError):
-        raise CheckpointSyntaxError(f"its {where} holds something that is no number") from None
-    with np.errstate(over="ignore"):
-        values = values.astype(np.float32 if tokens[0] == "float" else np.float64)
+    if not all(map(_IS_NUMBER.fullmatch, numbers)):
+        raise CheckpointSyntaxError(f"its {where} holds something that is no number")
+    values = np.array([_number(token) for token in numbers])
+    values = values.astype(np.float32 if tokens[0] == "float" else np.float64)
     if not np.isfinite(values).all():
         raise CheckpointSyntaxError(f"its {where} holds a number that is not finite as {tokens[0]}")
     return values
 
 
 def _number(token: str) -> float:
+    if _IS_INTEGER.fullmatch(token):
+        return int(token)  # -0 has no sign
     digits = token.rstrip("fF")
-    return float.fromhex(digits) if "x" in digits.lower() else float(digits)
+    try:
+        value = float.fromhex(digits) if "x" in digits.lower() else float(digits)
+    except OverflowError:
+        return math.inf
+    return value if digits == token else float(np.float32(value))
 
 
-def _read_model(scope: _Scope) -> Policy:
+def _read_model(scope: Scope) -> Policy:
     names = _numbered(scope, "layer_")
     module = "(?:nn_models::sequential::)?Module<"
     chain = module + f",{module}".join(f"{name}::TEMPLATE" for name in names) + ">" * len(names)
@@ -289,9 +228,13 @@ def _read_model(scope: _Scope) -> Policy:
         children=(*names, "layer_0"),
         ignored=("action", "model_definition"),
     )
-    if reader["type"][0]:
+    _require_data(scope.children.get("action", Scope()), "model's namespace action")
+    definition = scope.children.get("model_definition")
+    if bool(reader["type"][0]) != (definition is not None):
+        raise CheckpointSyntaxError("its model has a model_definition that is not its TYPE, or lacks one")
+    if definition is not None:
         _Reader(
-            scope.child("model_definition") or _Scope(),
+            definition,
             "model_definition",
             {
                 "capability": _TYPES["capability"],
@@ -303,7 +246,7 @@ def _read_model(scope: _Scope) -> Policy:
             required=("chain", "model"),
         )
         first = scope.children["layer_0"]
-        shapes = (re.fullmatch(_TYPES["input_shape"], _text(statement), re.ASCII) for statement in first.statements)
+        shapes = (re.fullmatch(_TYPES["input_shape"], text_of(statement), re.ASCII) for statement in first.statements)
         input_dims = [int(match[1]) for match in shapes if match]
     else:
         input_dims = [int(reader["input_shape"][0])] if "input_shape" in reader else []
@@ -312,7 +255,7 @@ def _read_model(scope: _Scope) -> Policy:
     return _policy(input_dims[0], [layer for name in names for layer in _read_layer(scope.children[name], name)])
 
 
-def _numbered(scope: _Scope, prefix: str) -> list[str]:
+def _numbered(scope: Scope, prefix: str) -> list[str]:
     """Return the names that layers have to have if they are as many as they are."""
     n = sum(name.startswith(prefix) for name in scope.children)
     if n > _MOST_LAYERS:
@@ -348,21 +291,21 @@ def _layer_patterns(kind: str, initializer: str) -> dict[str, str]:
     }
 
 
-def _read_layer(scope: _Scope, where: str) -> list[Layer]:
-    statements = {_text(statement) for statement in scope.statements}
+def _read_layer(scope: Scope, where: str) -> list[Layer]:
+    statements = {text_of(statement) for statement in scope.statements}
     for kind, read in _KINDS.items():
         if f"using TEMPLATE={kind}::BindConfiguration<CONFIG>" in statements:
             return read(scope, where)
     raise CheckpointSyntaxError(f"its {where} is none of the layers {', '.join(_KINDS)}")
 
 
-def _read_dense(scope: _Scope, where: str) -> list[Layer]:
+def _read_dense(scope: Scope, where: str) -> list[Layer]:
     reader = _Reader(
         scope,
         where,
         {
             **_layer_patterns("dense", "weights::parameters,biases::parameters"),
-            "config": rf"using CONFIG=nn::layers::dense::Configuration<TYPE_POLICY,{_TI},(\d{{1,9}}),{_FUNCTION}"
+            "config": rf"using CONFIG=nn::layers::dense::Configuration<TYPE_POLICY,{_TI},({_SIZE}),{_FUNCTION}"
             rf"(?:,{_INITIALIZER},nn::parameters::groups::\w+)?>",
         },
         required=("config", "template", "factory"),
@@ -372,7 +315,7 @@ def _read_dense(scope: _Scope, where: str) -> list[Layer]:
     weight = _read_parameter(scope.children["weights"], f"{where}::weights", 2)
     bias = _read_parameter(scope.children["biases"], f"{where}::biases", 1)
     if activation not in ACTIVATION_FUNCTIONS:
-        raise CheckpointSyntaxError(f"its {where} has the activation function {activation}")
+        raise CheckpointSyntaxError(f"its {where} has the activation function {quote(activation)}")
     if not len(weight) == len(bias) == int(output_dim):
         raise CheckpointSyntaxError(
             f"its {where} has weights of shape {weight.shape}, biases of shape {bias.shape} and {output_dim} outputs"
@@ -381,7 +324,7 @@ def _read_dense(scope: _Scope, where: str) -> list[Layer]:
     return [Dense(weight, bias, activation)]
 
 
-def _read_standardize(scope: _Scope, where: str) -> list[Layer]:
+def _read_standardize(scope: Scope, where: str) -> list[Layer]:
     reader = _Reader(
         scope,
         where,
@@ -399,7 +342,7 @@ def _read_standardize(scope: _Scope, where: str) -> list[Layer]:
     return [Standardize(mean, precision)]
 
 
-def _read_td3_sampling(scope: _Scope, where: str) -> list[Layer]:
+def _read_td3_sampling(scope: Scope, where: str) -> list[Layer]:
     _Reader(
         scope,
         where,
@@ -414,7 +357,7 @@ def _read_td3_sampling(scope: _Scope, where: str) -> list[Layer]:
     return [Clip()]
 
 
-def _read_sample_and_squash(scope: _Scope, where: str) -> list[Layer]:
+def _read_sample_and_squash(scope: Scope, where: str) -> list[Layer]:
     reader = _Reader(
         scope,
         where,
@@ -427,17 +370,17 @@ def _read_sample_and_squash(scope: _Scope, where: str) -> list[Layer]:
     )
     low, high = -20.0, 2.0  # RLtools' own where none are written
     if reader["config"][0]:
-        bounds = dict(_CONSTANT.findall(reader["parameters"][0] if "parameters" in reader else ""))
-        try:
-            low, high = (_number(bounds[f"LOG_STD_{side}_BOUND"]) for side in ("LOWER", "UPPER"))
-        except (KeyError, ValueError):
-            raise CheckpointSyntaxError(f"its {where} lacks numbers as bounds of the log standard deviation") from None
-    if not low <= high:
+        constants = reader["parameters"][0] if "parameters" in reader else ""
+        bounds = {side: float(np.dtype(scalar).type(_number(n))) for scalar, side, n in _BOUND.findall(constants)}
+        if len(bounds) != 2:
+            raise CheckpointSyntaxError(f"its {where} lacks numbers as bounds of the log standard deviation")
+        low, high = bounds["LOWER"], bounds["UPPER"]
+    if not -math.inf < low <= high < math.inf:
         raise CheckpointSyntaxError(f"its {where} has a log standard deviation between {low} and {high}")
     return [Distribution(low, high)]
 
 
-def _read_mlp(scope: _Scope, where: str, kind: str = "mlp") -> list[Layer]:
+def _read_mlp(scope: Scope, where: str, kind: str = "mlp") -> list[Layer]:
     names = ["input_layer", *_numbered(scope, "hidden_layer_"), "output_layer"]
 
     def initializer(function: str, of_type: str, call: str = "") -> str:
@@ -454,8 +397,8 @@ def _read_mlp(scope: _Scope, where: str, kind: str = "mlp") -> list[Layer]:
         where,
         {
             **_TYPES,
-            "config": rf"using CONFIG=nn_models::mlp::Configuration<TYPE_POLICY,{_TI},(\d{{1,9}}),(\d{{1,9}}),"
-            rf"(\d{{1,9}}),{_FUNCTION},{_FUNCTION},{_INITIALIZER}>",
+            "config": rf"using CONFIG=nn_models::mlp::Configuration<TYPE_POLICY,{_TI},({_SIZE}),({_SIZE}),({_SIZE}),"
+            rf"{_FUNCTION},{_FUNCTION},{_INITIALIZER}>",
             "template": f"using TEMPLATE=nn_models::{kind}::BindConfiguration<CONFIG>",
             "type": f"using TYPE=nn_models::{kind}::NeuralNetwork<CONFIG,CAPABILITY,INPUT_SHAPE>",
             "module": f"(?:constexpr )?TYPE module={initializer('factory', 'TYPE')}",
@@ -463,9 +406,10 @@ def _read_mlp(scope: _Scope, where: str, kind: str = "mlp") -> list[Layer]:
             "function": rf"{_TEMPLATE}factory_function\(\)\{{return T_TYPE{function};\}}",
         },
         required=("config", "template", "factory"),
-        children=tuple(names),
-        ignored=() if kind == "mlp" else ("log_std",),
+        children=(*names, *(() if kind == "mlp" else ("log_std",))),
     )
+    if kind != "mlp":
+        _read_parameter(scope.children["log_std"], f"{where}::log_std", 1)
     output_dim, n_layers, hidden_dim, hidden_activation, output_activation = reader["config"]
     layers = [layer for name in names for layer in _read_layer(scope.children[name], f"{where}::{name}")]
     # The types of the layers come from the configuration of the whole.
@@ -477,12 +421,12 @@ def _read_mlp(scope: _Scope, where: str, kind: str = "mlp") -> list[Layer]:
     return layers
 
 
-def _read_mlp_unconditional_stddev(scope: _Scope, where: str) -> list[Layer]:
+def _read_mlp_unconditional_stddev(scope: Scope, where: str) -> list[Layer]:
     """RLtools' PPO; what it draws around the mean is left out."""
     return _read_mlp(scope, where, "mlp_unconditional_stddev")
 
 
-_KINDS: dict[str, Callable[[_Scope, str], list[Layer]]] = {
+_KINDS: dict[str, Callable[[Scope, str], list[Layer]]] = {
     "nn::layers::dense": _read_dense,
     "nn::layers::standardize": _read_standardize,
     "nn::layers::td3_sampling": _read_td3_sampling,
@@ -492,7 +436,7 @@ _KINDS: dict[str, Callable[[_Scope, str], list[Layer]]] = {
 }
 
 
-def _read_parameter(scope: _Scope, where: str, n_dimensions: int) -> Array:
+def _read_parameter(scope: Scope, where: str, n_dimensions: int) -> Array:
     if (memory_scope := scope.children.get("parameters_memory")) is not None:  # as RLtools writes it
         specification = (
             "nn::parameters::Plain::Specification<TYPE_POLICY,typename parameters_memory::SPEC::TI,"
@@ -515,7 +459,7 @@ def _read_parameter(scope: _Scope, where: str, n_dimensions: int) -> Array:
             memory_scope,
             where,
             {
-                "shape": rf"using SHAPE=tensor::Shape<{_TI},([\d,]+)>",
+                "shape": rf"using SHAPE=tensor::Shape<{_TI},{_SIZES}>",
                 "specification": rf"using SPEC=tensor::Specification<(?:float|double),{_TI},SHAPE,true,"
                 "tensor::RowMajorStride<SHAPE>,true>",
                 "type": "using CONTAINER_TYPE=Tensor<SPEC>",
@@ -530,16 +474,15 @@ def _read_parameter(scope: _Scope, where: str, n_dimensions: int) -> Array:
             where,
             {
                 "category": r"using CATEGORY=nn::parameters::categories::\w+",
-                "shape": r"(?:constexpr )?Parameter<CATEGORY,([\d,]+)> ?parameters=\{\{memory\}\}",
+                "shape": rf"(?:constexpr )?Parameter<CATEGORY,{_SIZES}> ?parameters=\{{\{{memory\}}\}}",
             },
             required=("category", "shape"),
             has_memory=True,
         )
-    shape = reader["shape"][0].split(",")
-    if len(shape) != n_dimensions or not all(0 < len(size) <= _MOST_DIGITS for size in shape):
-        raise CheckpointSyntaxError(f"its {where} has the shape [{', '.join(shape)}], expected {n_dimensions} sizes")
-    sizes = tuple(map(int, shape))
-    if reader.memory is None or len(reader.memory) != math.prod(sizes) or not len(reader.memory):
+    sizes = tuple(map(int, reader["shape"][0].split(",")))
+    if len(sizes) != n_dimensions:
+        raise CheckpointSyntaxError(f"its {where} has {len(sizes)} dimensions, expected {n_dimensions}")
+    if reader.memory is None or len(reader.memory) != math.prod(sizes):
         n = 0 if reader.memory is None else len(reader.memory)
         raise CheckpointSyntaxError(f"its {where} has {n} numbers for the shape {list(sizes)}")
     return reader.memory.reshape(sizes)

@@ -90,7 +90,7 @@ def test_a_file_is_no_place_for_a_folder(folder: str, command: Command) -> None:
         ("2d_crane", "C++ knows no such name"),
         ("", "C++ knows no such name"),
         ("kran\N{LATIN SMALL LETTER A WITH DIAERESIS}", "C++ knows no such name"),
-        ("linux", "the headers of C, or compilers, have a linux already"),
+        ("linux", "the headers of C, Arduino or Windows, or compilers, have a linux already"),
         ("NAN", "names in capitals"),
         ("rl_tools", "it is that of RLtools"),
     ],

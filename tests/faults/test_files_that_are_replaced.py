@@ -5,6 +5,7 @@ import io
 import multiprocessing
 import os
 import pickle
+import random
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from models import TIMEOUT, make
+from small_model import as_root, run
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
 from stable_baselines3.common.env_util import make_vec_env
@@ -140,6 +142,46 @@ def test_a_full_disk_leaves_the_earlier_file(kind, model, small_disk):
     assert {*os.listdir(small_disk)} == {"filler", name}
 
 
+@as_root
+def test_a_file_that_is_mounted_by_itself_is_written_to(model, tmp_path):
+    """As one into a container: its name can't be given to another file."""
+    (tmp_path / "outside.zip").touch()
+    (tmp_path / "inside.zip").touch()
+    mount = ["mount", "--bind", str(tmp_path / "outside.zip"), str(tmp_path / "inside.zip")]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file")
+    try:
+        model.save(tmp_path / "inside.zip")
+        check(tmp_path / "outside.zip")
+        assert {*os.listdir(tmp_path)} == {"inside.zip", "outside.zip"}
+    finally:
+        subprocess.run(["umount", str(tmp_path / "inside.zip")], check=True)
+
+
+@as_root
+@pytest.mark.parametrize("mode", [0o755, 0o1777])
+def test_a_file_in_a_folder_of_another_users_is_written_to(mode, public_folder):
+    """To which no file can be added, or in which none of another user's can be replaced."""
+    folder = public_folder / oct(mode)
+    folder.mkdir()
+    folder.chmod(mode)
+    for name in ("model.zip", "policy.h"):
+        (folder / name).write_text("earlier")
+        (folder / name).chmod(0o666)
+    run(
+        f"""
+become_another_user()
+model = make(kernel="torch")
+model.save({str(folder / "model.zip")!r})
+model.export_cpp({str(folder / "policy.h")!r})
+""",
+        None,
+    )
+    check(folder / "model.zip")
+    check(folder / "policy.h")
+    assert {*os.listdir(folder)} == {"model.zip", "policy.h"}
+
+
 SAVES_FOREVER = """
 import sys
 from sb3_tinyrl import TinySAC
@@ -164,6 +206,32 @@ def test_a_process_that_is_killed_while_it_saves_leaves_a_complete_file(model, t
         process.wait()
         process.stdout.close()
         check(path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # writers that were interrupted
+def test_interrupts_at_random_moments_of_saving_leave_the_earlier_file_or_the_new(model, tmp_path):
+    """Ctrl-C, a hundred times in one process."""
+    path, rng = tmp_path / "model.zip", random.Random(0)
+    model.save(path)
+    start = time.perf_counter()
+    model.save(path)
+    duration = time.perf_counter() - start
+    interrupts: list[BaseException | None] = []
+    for _ in range(100):
+        timer = threading.Timer(rng.uniform(0, duration), signal.raise_signal, [signal.SIGINT])
+        try:
+            timer.start()
+            for _ in range(3):
+                model.save(path)
+            timer.join()
+        except (KeyboardInterrupt, RuntimeError) as error:  # PyTorch's own, when its writer is interrupted
+            interrupts.append(error if isinstance(error, KeyboardInterrupt) else error.__context__)
+        timer.join()
+        check(path)
+    assert len(interrupts) > 50
+    assert {type(interrupt) for interrupt in interrupts} == {KeyboardInterrupt}
+    assert len(os.listdir(tmp_path)) <= 2  # one more where Ctrl-C came while the partial file was removed
 
 
 def test_sb3s_callbacks_profit(tmp_path, monkeypatch):

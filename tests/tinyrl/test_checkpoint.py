@@ -138,7 +138,7 @@ def test_none_is_needed_to_read_one(monkeypatch):
 
 def test_what_only_a_compiler_can_read_needs_trust():
     with pytest.raises(
-        ValueError, match=r"it has the namespace beside\. Expected .* pass trust=True: then it is compiled"
+        ValueError, match=r"it has the namespace 'beside'\. Expected .* pass trust=True: then it is compiled"
     ):
         load_checkpoint(stochastic_policy(policy()) + BESIDE)
 
@@ -190,6 +190,14 @@ def test_a_file_that_is_no_text(tmp_path):
     (tmp_path / "policy.h").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match=r"policy\.h is no text .*expected a C\+\+ header"):
         load_checkpoint_from_path(tmp_path / "policy.h")
+
+
+def test_a_text_that_is_too_long(tmp_path):
+    text = "namespace policy { module" + " " * 2**26
+    (tmp_path / "policy.h").write_text(text)
+    for load, argument in ((load_checkpoint, text), (load_checkpoint_from_path, tmp_path / "policy.h")):
+        with pytest.raises(ValueError, match="is longer than 67108864 characters, expected at most four million"):
+            load(argument)
 
 
 def test_a_file_that_is_missing(tmp_path):

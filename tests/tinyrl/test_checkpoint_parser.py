@@ -1,6 +1,7 @@
 """What is read from checkpoints is what a compiler and RLtools make of them; anything else is refused."""
 
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from rltools_checkpoints import KINDS, OBSERVATION, write_checkpoints
 
 from sb3_tinyrl.tinyrl import load_checkpoint
-from sb3_tinyrl.tinyrl.checkpoint_parser import CheckpointSyntaxError, parse_checkpoint
+from sb3_tinyrl.tinyrl.checkpoint_parser import parse_checkpoint
+from sb3_tinyrl.tinyrl.checkpoint_scopes import CheckpointSyntaxError
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +67,11 @@ SAYS_SOMETHING_ELSE = [
     ("{weights::parameters, biases", "{biases::parameters, biases", "its layer_0::input_layer has"),
     ("memory[] = {", "memory[] = {1.0f, ", r"has \d+ numbers for the shape"),
     ("memory[] = {", "memory[] = {f(), ", "other than numbers with commas"),
-    ("memory[] = {", "memory[] = {nan, ", "not finite"),
+    ("memory[] = {", "memory[] = {nan, ", "no number"),
     ("memory[] = {", "memory[] = {1e39f, ", "not finite"),
     ("memory[] = {", "other[] = {", "has 'constexpr float other"),
     ("{(float*)memory}", "{(float*)other}", "has 'constexpr CONTAINER_TYPE"),
-    ("ActivationFunction::RELU", "ActivationFunction::GELU", "has the activation function GELU"),
+    ("ActivationFunction::RELU", "ActivationFunction::GELU", "has the activation function 'GELU'"),
     (
         "mlp::Configuration<TYPE_POLICY, unsigned long, 4, 4, 7",
         "mlp::Configuration<TYPE_POLICY, unsigned long, 4, 4, 8",
@@ -77,11 +79,13 @@ SAYS_SOMETHING_ELSE = [
     ),
     ("mlp::BindConfiguration", "gru::BindConfiguration", "is none of the layers"),
     ("Shape<unsigned long, 1, 1, 5>", "Shape<unsigned long, 1, 1, 6>", "takes 5 values"),
-    ("LOG_STD_UPPER_BOUND = 2", "LOG_STD_UPPER_BOUND = f()", "lacks numbers as bounds"),
+    ("LOG_STD_UPPER_BOUND = 2", "LOG_STD_UPPER_BOUND = f()", "its layer_1 has 'using PARAMETERS"),
+    ("float LOG_STD_UPPER_BOUND = 2", "bool LOG_STD_UPPER_BOUND = true", "lacks numbers as bounds"),
+    ("float LOG_STD_UPPER_BOUND = 2", "float LOG_STD_UPPER_BOUND = 1e39f", "between -20.0 and inf"),
     ("namespace layer_1", "namespace layer_2", "lacks layer_1"),
     ("namespace policy {", "int x = f(); namespace policy {", "has 'int x=f.*outside of its model"),
     ("namespace policy {", "namespace policy { int x = f();", "its model has 'int x=f"),
-    ("namespace policy {", "namespace std { int f(); } namespace policy {", "has the namespace std"),
+    ("namespace policy {", "namespace std { int f(); } namespace policy {", "has the namespace 'std'"),
     ("namespace policy {", "#define float double\nnamespace policy {", "has the line '#define float double'"),
     ("namespace policy {", "// \\\nnamespace policy {", "ends in a backslash"),
     (
@@ -90,6 +94,40 @@ SAYS_SOMETHING_ELSE = [
         "its layer_0 has 'using CONFIG=int'",
     ),
     ("namespace policy {", "namespace policy {" + "namespace a {" * 20, "nested more than"),
+    # What a compiler would take for another number, or another type.
+    ("memory[] = {0X", "memory[] = {010, 0X", "no number"),
+    ("memory[] = {", "memory[] = {18446744073709551617, ", "no number"),
+    ("memory[] = {", "memory[] = {\u0663, ", "it has '\u0663'"),
+    ("memory[] = {", "memory[] = {1'000, ", 'it has "\'"'),
+    ("Shape<unsigned long, 1, 1, 5>", "Shape<unsigned long, 1, 1, 05>", "has 'using INPUT_SHAPE"),
+    ("Shape<unsigned long, 7, 5>", "Shape<unsigned long, 07, 5>", "has 'using SHAPE"),
+    ("constexpr float memory", "constexpr double memory", "both float and double"),
+    ("(float*)memory", "(double*)memory", "both float and double"),
+    ("numeric_types::Policy<float>", "numeric_types::Policy<double>", "both float and double"),
+    (
+        "PARAMETERS{",
+        "PARAMETERS{ struct X { static constexpr float LOG_STD_UPPER_BOUND = 1; };",
+        "has 'using PARAMETERS",
+    ),
+    # What hides a part of the text from a compiler, or shows it another.
+    ("memory[] = {", "memory[] = { // \\ \n", "ends in a backslash"),
+    ("memory[] = {", "memory[] = { // \r", "carriage return"),
+    ("memory[] = {", "memory[] = {\0", "null character"),
+    ("memory[] = {", "memory[] = {\n#include <rl_tools/version.h>\n", "has the line '#include"),
+    ("namespace policy {", "namespace policy { namespace action {\n%:define TANH RELU\n;}", "it has '%'"),
+    ("namespace policy {", "namespace policy { namespace action { char a = '\"'; }", 'it has "\'"'),
+    ("namespace policy {", 'namespace policy { namespace action { char a[] = R"x(" ; }', r"""it has 'R"x\("'"""),
+    ("namespace policy {", 'namespace policy { namespace action { char a[] = "; }', "it has '\"'"),
+    ("namespace policy {", "namespace policy { /* ", "a comment without an end"),
+    ("namespace policy {", "namespace policy { namespace lay er {}", "it has 'namespace lay er"),
+    # Code beside the model.
+    ("namespace policy {", "namespace policy { namespace action { int f() { return 1; } }", "which is more than data"),
+    ("namespace policy {", 'namespace policy { namespace action { std::ofstream f{"x"}; }', "which is more than data"),
+    (
+        "namespace policy {",
+        "namespace rl_tools::checkpoint::meta { namespace a { int x = f(); } } namespace policy {",
+        "its rl_tools::checkpoint::meta::a has 'int x=f.*which is more than data",
+    ),
     ("namespace policy {", "} namespace policy {", "a closing brace too many"),
     ("namespace policy {", "namespace policy { {", "ends within a namespace"),
 ]
@@ -110,6 +148,28 @@ def test_a_text_that_ends_early_is_refused(folder):
     for end in range(0, len(text), 7):
         with pytest.raises(CheckpointSyntaxError):
             parse_checkpoint(text[:end])
+
+
+HUGE = {
+    "comments": ("/* " * 300_000, "a comment without an end"),
+    "braces": ("{" * 1_000_000, "without an end"),
+    "namespaces": ("; " + "namespace a {" * 100_000, "nested more than 16 deep"),
+    "statements": ("a;" * 100_000, "more than 1000 statements"),
+    "closing braces": ("}" * 1_000_000, "without an end"),
+    "digits": ("1" * 1_000_000 + ";}", "it has the models|its model has"),
+    "quotation marks": ('"' * 999_999, "it has '\"'"),
+    "a name": (f"; }} namespace {'a' * 1_000_000} {{}}", "it has the namespace 'aaa"),
+}
+
+
+@pytest.mark.parametrize("kind", HUGE)
+def test_a_huge_text_takes_time_in_proportion_and_is_quoted_in_part(kind):
+    text, message = HUGE[kind]
+    start = time.perf_counter()
+    with pytest.raises(CheckpointSyntaxError, match=message) as error:
+        parse_checkpoint(f"namespace policy {{ module {text}")
+    assert time.perf_counter() - start < 60
+    assert len(str(error.value)) < 300
 
 
 def test_many_layers_take_no_time():
