@@ -112,6 +112,8 @@ class FusedCollection(NativeActor):
             if result.status == LoopStatus.ENVIRONMENT_THREW:
                 self._last_obs = None  # its episodes are over: the next run begins with a reset
                 env.environments.raise_failure()
+            if result.status == LoopStatus.NO_MEMORY:
+                raise MemoryError(f"There is no memory for another step of {env.num_envs} environments; make fewer")
             if result.status == LoopStatus.UPDATE_NOT_FINITE:
                 batches.raise_not_finite(self, bound.replay)
             if result.status != LoopStatus.DONE:
@@ -237,22 +239,26 @@ class FusedCollection(NativeActor):
         """Leave the model as SB3's loop would after the steps of the result."""
         buffer, outcome, progress = self.replay_buffer, result.outcome, result.outcome.progress
         assert buffer is not None
-        buffer.pos, buffer.full = progress.position, bool(progress.is_full)
-        self._n_sampled_batches, self._n_sampled_actions = progress.n_sampled_batches, progress.n_sampled_actions
+        is_full, n_collected = bool(progress.is_full), outcome.n_steps * env.num_envs
         pending = PendingUpdates(progress.n_overlapped_updates, progress.n_pending_updates, self.batch_size)
+        # First, and without a call, at whose end an interrupt may come: what has to agree with the buffer and weights.
+        buffer.pos, buffer.full = progress.position, is_full
+        self._n_sampled_batches, self._n_sampled_actions = progress.n_sampled_batches, progress.n_sampled_actions
         self._pending = pending if pending.n_steps else None
+        self._n_updates += outcome.n_updates
+        self.num_timesteps += n_collected
+        if n_collected:
+            self._last_obs = None  # until it is known: a run that is interrupted before begins with a reset
         if outcome.n_updates:
-            self._n_updates += outcome.n_updates
             for optimizer in self._trained_optimizers():
                 update_learning_rate(optimizer, outcome.learning_rate)
             self.logger.record("train/learning_rate", outcome.learning_rate)
             self._record_losses(np.frombuffer(outcome.losses, np.float64)[np.newaxis])
         if outcome.n_steps == 0:
             return
-        self.num_timesteps += outcome.n_steps * env.num_envs
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
-        self._last_original_obs = buffer.observations[buffer.pos - 1].copy()
         self._last_obs = env.environments.observations.copy()
+        self._last_original_obs = buffer.observations[buffer.pos - 1].copy()
         skip(callback, outcome.n_steps)
         infos = [{"episode": env.episode_info(e.episode_return, e.length)} for e in result.ended_episodes()]
         self._update_info_buffer(infos)

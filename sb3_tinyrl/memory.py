@@ -174,9 +174,11 @@ class Watch:
 
     :param model: for which the facts of :mod:`sb3_tinyrl.contract` hold now
     :param acting_only: watch what acting rests on
+    :param reads_buffer: whether the kernel reads the replay buffer itself; one that draws batches in Python may change
+        as it likes
     """
 
-    def __init__(self, model: SAC, acting_only: bool = False) -> None:
+    def __init__(self, model: SAC, acting_only: bool = False, reads_buffer: bool = True) -> None:
         policy, actor = model.policy, model.policy.actor
         modules = [policy, *actor.modules()] if acting_only else [*policy.modules()]
         self._tensors: list[th.Tensor] = [*(actor if acting_only else policy).parameters()]
@@ -198,7 +200,7 @@ class Watch:
         self._add_attributes(actor, "action_dist", "use_sde")
         self._add_attributes(model, "policy", "actor", "observation_space", "action_space", "use_sde")
         if not acting_only:
-            self._add_training(model)
+            self._add_training(model, reads_buffer)
         # Kept, so that assigning to ``data`` frees none of them before it is noticed.
         self._storages = [tensor.untyped_storage() for tensor in (*self._tensors, *self._moments)]
         self._before = self._look()
@@ -221,10 +223,10 @@ class Watch:
             if isinstance(dictionary[name], (th.Tensor, np.ndarray)) and math.prod(dictionary[name].shape) == 1
         ]
 
-    def _add_training(self, model: SAC) -> None:
+    def _add_training(self, model: SAC, reads_buffer: bool) -> None:
         critic, target = model.policy.critic, model.policy.critic_target
         buffer, env = model.replay_buffer, model._vec_normalize_env
-        self._owners += [vars(item) for item in (critic, target, buffer, env) if item is not None]
+        self._owners += [vars(item) for item in (critic, target, env) if item is not None]
         self._instances += [buffer, env]
         self._add_attributes(
             model,
@@ -235,11 +237,8 @@ class Watch:
         self._add_attributes(model.policy.actor, "optimizer", "action_dist")
         self._add_attributes(critic, "optimizer", "q_networks")
         self._add_attributes(target, "q_networks", "training")
-        self._add_attributes(buffer, *(name for name in vars(buffer) if name not in ("pos", "full")))
-        for arrays in vars(buffer).values():
-            if isinstance(arrays, dict):
-                self._attributes.append((_entries, arrays))
-                self._note_singles(arrays, *arrays)
+        if reads_buffer:
+            self._add_buffer(vars(buffer))
         self._contents += [critic.q_networks, target.q_networks]
         if model.log_ent_coef is not None:
             self._tensors.append(model.log_ent_coef)
@@ -255,6 +254,14 @@ class Watch:
             self._contents.append(optimizer.param_groups)
             self._states += [states, *(state.values() for state in states)]
             self._moments += [moment for state in states for moment in state.values()]
+
+    def _add_buffer(self, buffer: dict[str, Any]) -> None:
+        self._owners.append(buffer)
+        self._add_entries(buffer, *(name for name in buffer if name not in ("pos", "full")))
+        for arrays in buffer.values():
+            if isinstance(arrays, dict):
+                self._attributes.append((_entries, arrays))
+                self._note_singles(arrays, *arrays)
 
     def holds(self) -> bool:
         """Whether all is as it was, as far as a few microseconds tell: memory, structure, hooks and options."""

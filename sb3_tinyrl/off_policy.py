@@ -23,7 +23,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from sb3_tinyrl._native.abi.structs import ReplayBufferView
-from sb3_tinyrl._native.errors import NativeEnvironmentError, UnsupportedByKernelError
+from sb3_tinyrl._native.errors import UnsupportedByKernelError
 from sb3_tinyrl.batches import CopiedBatches, Replay, raise_not_finite
 from sb3_tinyrl.callback_schedule import idle_steps, is_known_schedule
 from sb3_tinyrl.contract import methods
@@ -107,8 +107,8 @@ class NativeOffPolicy(FusedCollection):
             actions, buffer_actions = self._sample_action(learning_starts, action_noise, env.num_envs)
             try:
                 new_obs, rewards, dones, infos = self._step(env, actions, train_freq, num_collected_steps)
-            except NativeEnvironmentError:
-                self._last_obs = None  # its episodes are over: the next run begins with a reset
+            except BaseException:
+                self._last_obs = None  # where the episodes are is not known: the next run begins with a reset
                 raise
             self._look_again(env, callback, replay_buffer, action_noise)
             self.num_timesteps += env.num_envs
@@ -148,21 +148,16 @@ class NativeOffPolicy(FusedCollection):
             return step(env, actions)
         is_in_episodes = train_freq.unit == TrainFrequencyUnit.EPISODE
         share = self._take_over_pending(1 if is_in_episodes else train_freq.frequency - n_collected_steps)
-        has_stepped = False
         try:
             self._begin(*share)
             stepped = step(env, actions)
-            has_stepped = True
         finally:
             try:
                 not_finite = self._finish()
             except BaseException:  # an interrupt, which comes when the kernel returns
                 self._finish()
-                if has_stepped:
-                    self._last_obs = None  # the transition is lost: the next run begins with a reset
                 raise
         if not_finite is not None:
-            self._last_obs = None
             raise_not_finite(self, not_finite)
         return stepped
 
@@ -302,13 +297,15 @@ class NativeOffPolicy(FusedCollection):
         assert self._kernel_key is not None
         batches = self._batches(bound)
         hyper_parameters = self._kernel_hyper_parameters()
-        counter, n_updates = self._n_sampled_batches, self._n_updates
-        # Counted first: a KeyboardInterrupt comes as soon as the kernel returns.
-        self._n_sampled_batches += n_steps
-        self._n_updates += n_steps
-        losses = bound.kernel.train(hyper_parameters, batches, self._kernel_key, counter, first_step, n_steps)
+        n_taken = ctypes.c_int64()
+        try:
+            losses = bound.kernel.train(
+                hyper_parameters, batches, self._kernel_key, self._n_sampled_batches, first_step, n_steps, n_taken
+            )
+        finally:  # A KeyboardInterrupt comes as soon as the kernel returns; none comes between these.
+            self._n_sampled_batches += n_taken.value
+            self._n_updates += n_taken.value
         if len(losses) < n_steps:
-            self._n_sampled_batches, self._n_updates = counter + len(losses), n_updates + len(losses)
             raise_not_finite(self, bound.replay)
         return losses
 

@@ -18,7 +18,7 @@ from sb3_tinyrl._native.abi.specs import KernelSpec
 from sb3_tinyrl._native.errors import KernelError, UnsupportedByKernelError, UntrustedCacheError
 from sb3_tinyrl._native.jit.build import find
 from sb3_tinyrl._native.jit.jobs import BackgroundBuild
-from sb3_tinyrl.batches import CopiedBatches, Replay
+from sb3_tinyrl.batches import CopiedBatches, InPlaceReplay, Replay
 from sb3_tinyrl.capabilities import actor_spec, kernel_spec
 from sb3_tinyrl.memory import Watch
 
@@ -153,7 +153,7 @@ class KernelSession:
             self._has_failed_to_load = False
         replay = batches.replay(model, spec)
         memory.bind(model, kernel)
-        self._bound = Bound(kernel, replay, Watch(model))
+        self._bound = Bound(kernel, replay, Watch(model, reads_buffer=isinstance(replay, InPlaceReplay)))
         self._actor = BoundActor(kernel, Watch(model, acting_only=True))
         self._is_fresh, self._n_looks = self._is_learning, 0
         return self._bound

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import gymnasium as gym
 import models
 import numpy as np
 import pytest
+import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
@@ -223,6 +225,36 @@ def test_an_interrupt_while_learn_waits_leaves_no_transition_of_two_steps(monkey
     steps = [getattr(buffer, name)[: buffer.size(), 0, 1] for name in ("observations", "next_observations")]
     np.testing.assert_array_equal(steps[1], steps[0] + 1)
     assert {*models.step_counts(model).values()} == {model._n_updates}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_forked_by_the_environment_trains_on_as_its_parent_does(tmp_path: Path) -> None:
+    """As within a simulator that starts processes, beside gradient steps that take longer than a fork does."""
+
+    class Forks(models.Scripted):
+        child: int | None = None
+
+        def step(self, action: Any) -> Any:
+            if self.n_steps == 40:
+                self.child = os.fork()
+                if self.child == 0:
+                    signal.alarm(models.TIMEOUT)  # ends a child that hangs
+            return super().step(action)
+
+    env = Forks()
+    status = 1
+    model = make(env=lambda: env, gradient_steps=16, batch_size=2048, n_threads=1)
+    try:
+        model.learn(60)
+        th.save(models.state(model), tmp_path / ("parent" if env.child else "child"))
+        status = 0 if {*models.step_counts(model).values()} == {model._n_updates} else 1
+    finally:
+        if env.child == 0:
+            os._exit(status)
+    assert os.waitpid(env.child, 0)[1] == 0, "the child failed or hung"
+    assert not models.differences(th.load(tmp_path / "parent"), th.load(tmp_path / "child"))
 
 
 class Stop(BaseCallback):

@@ -1,6 +1,5 @@
 """Bad input, interrupts, forks and threads: an error that names the culprit or a run that goes on, never a hang."""
 
-import _thread
 import gc
 import multiprocessing
 import os
@@ -27,6 +26,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_tinyrl import TinySAC
+from sb3_tinyrl._native.abi.kernel import Kernel
 from sb3_tinyrl.observations import NonFiniteError
 
 BAD_VALUES = st.sampled_from([np.nan, np.inf, -np.inf])
@@ -245,15 +245,77 @@ def test_ctrl_c_leaves_a_model_that_saves_and_goes_on(tmp_path: Path) -> None:
     assert_trained(model.learn(30, reset_num_timesteps=False), before)
 
 
-def test_an_interrupt_during_gradient_steps_keeps_the_counts_right() -> None:
+def assert_counts_agree(model: TinySAC) -> None:
+    """Of gradient steps: Adam's, the model's and that of the random numbers."""
+    assert set(step_counts(model).values()) == {model._n_updates}
+    assert model._n_sampled_batches == model._n_updates
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_an_interrupt_around_gradient_steps_counts_those_that_were_taken(
+    is_late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = Kernel.train
+
+    def interrupted(self: Kernel, *arguments: Any) -> Any:
+        if is_late:
+            train(self, *arguments)
+        raise KeyboardInterrupt
+
     model = make().learn(40)
-    for _ in range(3):  # there remains a microsecond between counting and calling in which it may come
-        threading.Timer(0.1, _thread.interrupt_main).start()
-        with pytest.raises(KeyboardInterrupt):
-            model.train(10**9, 32)
-        if set(step_counts(model).values()) == {model._n_updates}:
-            return
-    pytest.fail(f"Adam has counted {step_counts(model)}, the model {model._n_updates}")
+    monkeypatch.setattr(Kernel, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.train(10, 32)
+    assert model._n_updates == (30 if is_late else 20)
+    assert_counts_agree(model)
+
+
+INTERRUPTED_RUNS: dict[str, dict[str, Any]] = {
+    "Python": {},
+    "several environments": {"env": lambda: scripted(3), "gradient_steps": -1},
+    "whole episodes": {"train_freq": (1, "episode"), "gradient_steps": -1, "env": lambda: Scripted((7, 4))},
+    "C++": {"env": lambda: "sb3_tinyrl:rl_tools/Pendulum-v0"},
+    "C++ and gSDE": {"env": lambda: "sb3_tinyrl:rl_tools/Pendulum-v0", "use_sde": True, "sde_sample_freq": 4},
+}
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers that raise signals")
+@pytest.mark.parametrize("name", INTERRUPTED_RUNS)
+def test_counts_agree_after_interrupts_at_random_moments(name: str) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    arguments = {"env": Scripted, **INTERRUPTED_RUNS[name]}
+    model = make(env=arguments.pop("env")(), **arguments).learn(60)
+    moments = np.random.default_rng(0)
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(100):
+            signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.0005, 0.03))
+            with pytest.raises(KeyboardInterrupt):
+                model.learn(10**9, reset_num_timesteps=False)
+            assert_counts_agree(model)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    before = state(model)
+    assert_trained(model.learn(60, reset_num_timesteps=False), before)
+
+
+def test_a_run_after_an_interrupt_between_two_episodes_begins_with_a_reset() -> None:
+    class Interrupted(Scripted):
+        def reset(self, **arguments: Any) -> tuple[np.ndarray, dict[str, Any]]:
+            if self.n_episodes == 8:
+                self.n_episodes += 1
+                raise KeyboardInterrupt
+            return super().reset(**arguments)
+
+    model = make(env=Interrupted())  # SB3's monitor refuses a step from here on
+    with pytest.raises(KeyboardInterrupt):
+        model.learn(60)
+    before = state(model)
+    assert_trained(model.learn(40, reset_num_timesteps=False), before)
+    assert_counts_agree(model)
 
 
 # --- forks and threads ---
@@ -315,9 +377,6 @@ def test_a_forked_child_trains_on_as_its_parent_does(n_threads: int, n_steps: in
 
 def n_threads_of_this_process() -> int:
     gc.collect()  # a model and its callbacks refer to each other
-    for thread in threading.enumerate():
-        if thread.name == "sb3_tinyrl build":
-            thread.join(TIMEOUT)
     return len(os.listdir("/proc/self/task"))
 
 

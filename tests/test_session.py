@@ -632,6 +632,30 @@ def test_hyperparameters_set_while_a_batch_is_drawn_count_for_its_step(overlap: 
     assert not {name for name in differences(before, state(model)) if "qf" in name and "target" not in name}
 
 
+class Counting(ReplayBuffer):
+    """Keeps numbers of its own, as buffers with priorities do."""
+
+    n_added = n_drawn = 0
+
+    def add(self, *arguments: Any, **named: Any) -> None:
+        self.n_added += 1
+        super().add(*arguments, **named)
+
+    def sample(self, *arguments: Any, **named: Any) -> Any:
+        self.n_drawn += 1
+        return super().sample(*arguments, **named)
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_buffer_that_draws_batches_in_python_may_change_itself(overlap: bool) -> None:
+    model = trained(replay_buffer_class=Counting, overlap=overlap)
+    bound = model._session.bound
+    model.learn(10, reset_num_timesteps=False)
+    assert bound is not None
+    assert model._session.bound is bound
+    assert model.replay_buffer.n_drawn == model._n_updates
+
+
 @pytest.mark.parametrize("overlap", [False, True])
 def test_memory_that_moves_while_a_batch_is_drawn_is_trained(overlap: bool) -> None:
     model = trained(replay_buffer_class=Meddling, overlap=overlap, kernel="auto")

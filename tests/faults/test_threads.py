@@ -1,11 +1,13 @@
-"""Threads and memory that the operating system does not give."""
+"""Threads and memory that the operating system does not give, and a model that several threads use."""
 
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from models import make
+from models import TIMEOUT, make, state, step_counts
 from small_model import as_root, run
 
 
@@ -49,9 +51,10 @@ def test_address_space_from_tight_to_enough_ends_in_no_crash(built: Path) -> Non
 import traceback
 model = make(8)
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-for megabytes in (0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 1024, 4096):
+for megabytes in (0, 0.02, 0.05, 0.1, 0.5, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 1024, 4096):
     if (child := os.fork()) == 0:
-        resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
+        signal.alarm(60)  # ends one that hangs
+        resource.setrlimit(resource.RLIMIT_AS, (used + int(megabytes * 2**20), resource.RLIM_INFINITY))
         try:
             model.learn(60)
             outcome = "learned"
@@ -65,9 +68,87 @@ for megabytes in (0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 1024, 409
         built,
     )
     statuses = re.findall(r"status (\d+)", output)
-    assert statuses == ["0"] * 16, output
+    assert statuses == ["0"] * 20, output
     assert "4096 learned" in output
     assert "Error" in output
+
+
+@pytest.mark.slow
+def test_no_memory_for_many_environments_in_cpp_is_an_error(built: Path) -> None:
+    """Their steps need some megabytes, which either Python or the kernel asks for in vain."""
+    output = run(
+        """
+n = 100_000
+from sb3_tinyrl.environments.vec_env import NativeVecEnv
+env = NativeVecEnv("rl_tools/Pendulum-v0", n)
+model = make(1, env=env, learning_starts=n, buffer_size=5 * n).learn(2 * n)
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+for half_megabytes in range(40):
+    if (child := os.fork()) == 0:
+        signal.alarm(60)
+        resource.setrlimit(resource.RLIMIT_AS, (used + half_megabytes * 2**19, resource.RLIM_INFINITY))
+        try:
+            model.learn(2 * n, reset_num_timesteps=False)
+            outcome = "learned"
+        except MemoryError as error:
+            outcome = f"MemoryError: {error}"
+        print(half_megabytes, outcome, flush=True)
+        os._exit(0)
+    print(half_megabytes, "status", os.waitpid(child, 0)[1], flush=True)
+""",
+        built,
+    )
+    assert re.findall(r"status (\d+)", output) == ["0"] * 40, output
+    assert "39 learned" in output
+    assert "MemoryError" in output
+
+
+@pytest.mark.slow
+def test_no_memory_for_many_actions_leaves_a_model_that_predicts(built: Path) -> None:
+    output = run(
+        """
+n = 1_000_000
+model = make(1).learn(60)
+observations = np.ones((n, 3), np.float32)
+expected, _ = model.predict(observations[:1], deterministic=True)
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+failed = 0
+for megabytes in range(0, 40, 2):
+    resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
+    try:
+        model.predict(observations, deterministic=True)
+    except MemoryError:
+        failed += 1
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+actions, _ = model.predict(observations, deterministic=True)
+print("failed", failed, "same", bool((actions == expected).all()))
+""",
+        built,
+        MALLOC_ARENA_MAX="1",  # else there may be room that a thread has reserved
+    )
+    failed = re.search(r"failed (\d+) same True", output)
+    assert failed, output
+    assert 0 < int(failed[1]) < 20
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_threads_that_train_one_model_take_turns(overlap: bool) -> None:
+    model = make(n_threads=2, overlap=overlap, gradient_steps=2).learn(60)
+    observations = np.zeros((7, 3), np.float32)
+
+    def predict() -> None:
+        for n in range(2000):
+            model.predict(observations[: 1 + n % 7])
+
+    calls = [lambda: model.train(1000, 32), lambda: model.train(1000, 32), predict, lambda: model.learn(400)]
+    threads = [threading.Thread(target=call, daemon=True) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIMEOUT)
+        assert not thread.is_alive(), "a thread hangs"
+    assert {*step_counts(model).values()} == {2 * 40 + 2000 + 2 * 380}
+    assert all(tensor.isfinite().all() for tensor in state(model).values())
 
 
 @pytest.mark.parametrize("nonsense", [0, -1, 2**32 + 1, "many", 1.5])

@@ -10,6 +10,14 @@
 
 #include <rl_tools/interface/sb3/sac.cpp>
 
+#if defined(__SANITIZE_THREAD__)  // of g++
+#define UNDER_THREAD_SANITIZER
+#elif defined(__has_feature)  // of clang++
+#if __has_feature(thread_sanitizer)
+#define UNDER_THREAD_SANITIZER
+#endif
+#endif
+
 namespace rlt = rl_tools;
 namespace sac = rl_tools::rl::algorithms::sb3_sac;
 namespace loop = rl_tools::rl::components::off_policy_loop;
@@ -111,10 +119,10 @@ namespace {
         }
     }
 
-    // Some rollouts of the loop, beyond the end of the replay buffer; `matrices` has room for those of all
-    // environments.
+    // Some rollouts of the loop, beyond the end of the replay buffer, with their gradient steps after them or with the
+    // steps of the next one; `matrices` has room for those of all environments.
     void collect(Kernel* kernel, const sac::HyperParameters& hyper_parameters, const ReplayBuffer& buffer,
-                 std::uint32_t n_threads, T* matrices) {
+                 std::uint32_t n_threads, T* matrices, bool overlaps) {
         constexpr std::int64_t STEPS = 13;
         const auto n = static_cast<std::size_t>(buffer.n_environments);
         Environments environments{n, 0};
@@ -127,7 +135,7 @@ namespace {
         const std::vector<double> learning_rates(STEPS, 1e-3);
         std::vector<loop::EpisodeStatistics> episodes(STEPS * n);
         Request request{};
-        request.schedule = {2, 0, 3, 1, 1, STEPS, 0, 1000.0, learning_rates.data(), 0, 0.0};
+        request.schedule = {2, 0, 3, 1, 1, STEPS, 0, 1000.0, learning_rates.data(), overlaps, 0.0};
         request.key = 7;
         request.environments = {step, &environments, &results, 0};
         request.replay_buffer = buffer;
@@ -136,7 +144,8 @@ namespace {
         Result result;
         kernel_run(kernel, &hyper_parameters, &request, n_threads, &result);
         const bool is_complete = result.status == loop::Status::DONE && result.n_steps == STEPS &&
-                                 result.n_updates == 18 && result.n_episodes == static_cast<std::int64_t>(4 * n);
+                                 result.n_updates == (overlaps ? 17 : 18) &&
+                                 result.n_episodes == static_cast<std::int64_t>(4 * n);
         if (!is_complete) {
             std::puts("the loop did not do what it was told");
             std::exit(1);
@@ -163,6 +172,23 @@ namespace {
         }
     }
 
+    // Actions while another thread trains, from weights that change meanwhile: it reads them as they are, which
+    // ThreadSanitizer would report.
+    void act_beside([[maybe_unused]] Kernel* kernel, [[maybe_unused]] const Engine& engine) {
+#ifndef UNDER_THREAD_SANITIZER
+        const std::vector<float> seen(3 * SPEC::OBSERVATION_DIM, 1.0f);
+        std::vector<float> chosen(2 * 3 * SPEC::ACTION_DIM);
+        std::vector<T> matrix(SPEC::LATENT_DIM * SPEC::ACTION_DIM);
+        for (int i = 0; i < 20; i++) {
+            kernel_sample_matrices(kernel, &engine, 1, matrix.data());
+            if (!kernel_act(kernel, seen.data(), 3, &engine, nullptr, matrix.data(), 0, chosen.data())) {
+                std::puts("actions beside gradient steps are not finite");
+                std::exit(1);
+            }
+        }
+#endif
+    }
+
     // Gradient steps in two calls, beside this thread.
     void train_beside(Kernel* kernel, const sac::HyperParameters& hyper_parameters, const ReplayBuffer& buffer,
                       const Engine& engine, std::uint32_t n_threads, std::vector<sac::Losses>& losses) {
@@ -171,6 +197,7 @@ namespace {
         std::int64_t n_first = 0, n_last = 0;
         kernel_start_training(kernel, &hyper_parameters, &buffer, &engine, n_threads, 0, n_steps - 1, losses.data(),
                               &n_first);
+        act_beside(kernel, engine);
         kernel_start_training(kernel, &hyper_parameters, &buffer, &last_engine, n_threads, n_steps - 1, 1,
                               &losses.back(), &n_last);
         kernel_finish_training(kernel);
@@ -237,7 +264,12 @@ namespace {
         kernel_bind(kernel, parameters.data(), &policy, low.data(), high.data());
         std::vector<sac::Losses> losses(STEPS);
         if (n_threads == 1) {
-            kernel_train(kernel, &hyper_parameters, &buffer, &engine, n_threads, 0, STEPS, losses.data());
+            std::int64_t n_taken = 0;
+            kernel_train(kernel, &hyper_parameters, &buffer, &engine, n_threads, 0, STEPS, losses.data(), &n_taken);
+            if (n_taken != STEPS) {
+                std::puts("gradient steps were not taken");
+                std::exit(1);
+            }
         } else {
             train_beside(kernel, hyper_parameters, buffer, engine, n_threads, losses);
         }
@@ -251,7 +283,8 @@ namespace {
         kernel_sample_matrices(kernel, &engine, N, matrices.data());
         kernel_act(kernel, seen.data(), N, &engine, nullptr, matrices.data(), MATRIX, chosen.data());
         if (collects) {
-            collect(kernel, hyper_parameters, buffer, n_threads, matrices.data());
+            collect(kernel, hyper_parameters, buffer, n_threads, matrices.data(), false);
+            collect(kernel, hyper_parameters, buffer, n_threads, matrices.data(), true);
         }
         kernel_destroy(kernel);
 

@@ -113,17 +113,17 @@ RL_TOOLS_EXPORT void kernel_time_phases(Kernel* kernel, double* seconds) {
 }
 
 // Gradient steps `first_step` to `first_step + n_steps - 1` of one call of SB3's `train`; `losses` has room
-// for `n_steps`. Step i draws from `engine->counter + i`. Returns how many were taken: all, or those before the first
-// with numbers that are not finite.
-RL_TOOLS_EXPORT std::int64_t kernel_train(Kernel* kernel, const HyperParameters* hyper_parameters,
-                                          const ReplayBuffer* replay_buffer, const Engine* engine,
-                                          std::uint32_t n_threads, std::int64_t first_step, std::int64_t n_steps,
-                                          Losses* losses) {
+// for `n_steps`. Step i draws from `engine->counter + i`. `n_taken` tells how many were taken: all, or those before the
+// first with numbers that are not finite. (What a function returns is lost where Python has a signal to handle first.)
+RL_TOOLS_EXPORT void kernel_train(Kernel* kernel, const HyperParameters* hyper_parameters,
+                                  const ReplayBuffer* replay_buffer, const Engine* engine, std::uint32_t n_threads,
+                                  std::int64_t first_step, std::int64_t n_steps, Losses* losses,
+                                  std::int64_t* n_taken) {
     kernel->background.wait();
-    return train(*kernel, {*hyper_parameters, *replay_buffer, *engine, n_threads, first_step, n_steps, losses});
+    *n_taken = train(*kernel, {*hyper_parameters, *replay_buffer, *engine, n_threads, first_step, n_steps, losses});
 }
 
-// The same beside the caller: `n_taken` tells how many when they have ended. Until `kernel_finish_training` the memory
+// The same beside the caller: `n_taken` tells so when they have ended. Until `kernel_finish_training` the memory
 // that all of these point at, but for themselves, stays where it is and is written by nobody else; of the networks,
 // too.
 RL_TOOLS_EXPORT void kernel_start_training(Kernel* kernel, const HyperParameters* hyper_parameters,
@@ -145,7 +145,11 @@ RL_TOOLS_EXPORT void kernel_run(Kernel* kernel, const HyperParameters* hyper_par
                                 std::uint32_t n_threads, Result* result) {
     kernel->background.wait();
     kernel->device.thread_pool.use(n_threads);
-    rl_tools::rl::components::off_policy_loop::run(kernel->algorithm, *hyper_parameters, *request, *result);
+    try {
+        rl_tools::rl::components::off_policy_loop::run(kernel->algorithm, *hyper_parameters, *request, *result);
+    } catch (const std::bad_alloc&) {  // which it throws before the first step, if at all
+        result->status = rl_tools::rl::components::off_policy_loop::Status::NO_MEMORY;
+    }
     kernel->device.thread_pool.pause();
 }
 

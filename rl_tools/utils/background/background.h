@@ -2,9 +2,9 @@
 // One call that runs beside its caller.
 
 #include <condition_variable>
+#include <exception>
 #include <functional>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -34,7 +34,7 @@ namespace rl_tools::utils {
                 if (!thread.joinable()) {
                     thread = std::thread([this] { work(); });
                 }
-            } catch (const std::system_error&) {
+            } catch (const std::exception&) {  // a limit on processes, or on memory
                 lock.unlock();
                 new_call();
                 return;

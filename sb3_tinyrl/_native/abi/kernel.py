@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,7 @@ _TRAINING = (
     ctypes.c_int64,
     ctypes.c_int64,
     ctypes.c_void_p,
+    ctypes.POINTER(ctypes.c_int64),
 )
 _SIGNATURES: Signatures = {
     "kernel_create": (ctypes.c_void_p, (ctypes.c_uint32, ctypes.POINTER(BlasFunctions))),
@@ -76,8 +77,8 @@ _SIGNATURES: Signatures = {
         ),
     ),
     "kernel_time_phases": (None, (ctypes.c_void_p, ctypes.c_void_p)),
-    "kernel_train": (ctypes.c_int64, _TRAINING),
-    "kernel_start_training": (None, (*_TRAINING, ctypes.POINTER(ctypes.c_int64))),
+    "kernel_train": (None, _TRAINING),
+    "kernel_start_training": (None, _TRAINING),
     "kernel_finish_training": (None, (ctypes.c_void_p,)),
     "kernel_run": (
         None,
@@ -109,6 +110,20 @@ _SIGNATURES: Signatures = {
 }
 
 
+#: Kernels that take gradient steps beside their callers.
+_train_beside: set[Kernel] = set()
+
+
+def _await_all() -> None:
+    """Wait for the gradient steps of all kernels: a child that is forked within one would get half of it."""
+    for kernel in [*_train_beside]:
+        kernel._wait()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_await_all)
+
+
 class _Array:
     """An array whose address is known: asking numpy each time costs more than a small call."""
 
@@ -118,7 +133,7 @@ class _Array:
 
 
 class Kernel:
-    """One kernel with its threads and workspace. Not thread-safe; several may live side by side.
+    """One kernel with its threads and workspace. Several may live side by side; threads that share one take turns.
 
     :param spec: what the library was compiled for
     :param library: path of the shared library
@@ -158,8 +173,9 @@ class Kernel:
         self._thread_tuner = ThreadTuner(n_threads, n_started)
         self._engine = Engine()
         self._losses = _Array((MAX_STEPS, len(Losses._fields_)), np.float64)
-        self._observations = self._actions = _Array((0,), np.float32)
-        self._acting = Lock()
+        self._act_arrays = _Array((0,), np.float32), _Array((0,), np.float32)
+        # Of threads that train, and of those that act. A signal's handler may do either again within the same thread.
+        self._training, self._acting = RLock(), RLock()
 
     def __del__(self) -> None:
         # The threads of a forked parent do not exist here, and waiting for them would never end.
@@ -205,12 +221,13 @@ class Kernel:
         :param action_high: the same
         """
         bounds = [np.ascontiguousarray(bound, np.float32) for bound in (action_low, action_high)]
-        self._library.kernel_bind(
-            self._handle,
-            (Parameter * (len(parameters) + 1))(*parameters, log_entropy_coefficient),
-            ctypes.byref(policy),
-            *(bound.ctypes.data for bound in bounds),
-        )
+        with self._training, self._acting:
+            self._library.kernel_bind(
+                self._handle,
+                (Parameter * (len(parameters) + 1))(*parameters, log_entropy_coefficient),
+                ctypes.byref(policy),
+                *(bound.ctypes.data for bound in bounds),
+            )
 
     @contextmanager
     def timing_phases(self) -> Iterator[npt.NDArray[np.float64]]:
@@ -233,28 +250,33 @@ class Kernel:
         counter: int,
         first_step: int,
         n_steps: int,
+        n_taken: ctypes.c_int64,
     ) -> npt.NDArray[np.float64]:
         """Take gradient steps ``first_step`` to ``first_step + n_steps - 1`` of one call of SB3's ``train``.
 
         :param n_steps: at most :data:`MAX_STEPS`
+        :param n_taken: receives how many steps were taken: a KeyboardInterrupt, which comes as soon as the kernel
+            returns, takes the place of what this method returns
         :return: one row for each step that was taken: the fields of :class:`Losses`. Fewer than ``n_steps`` where the
             next one would have computed with NaN or an infinite number; it has changed nothing
         """
-        self._engine.key, self._engine.counter = key, counter
-        n_threads = self._thread_tuner.next()
-        start = time.perf_counter()
-        n_taken = self._library.kernel_train(
-            self._handle,
-            ctypes.byref(hyper_parameters),
-            ctypes.byref(buffer),
-            ctypes.byref(self._engine),
-            n_threads,
-            first_step,
-            n_steps,
-            self._losses.address,
-        )
-        self._thread_tuner.record(n_threads, (time.perf_counter() - start) / n_steps)
-        losses: npt.NDArray[np.float64] = self._losses.array[:n_taken].copy()
+        with self._training:
+            self._engine.key, self._engine.counter = key, counter
+            n_threads = self._thread_tuner.next()
+            start = time.perf_counter()
+            self._library.kernel_train(
+                self._handle,
+                ctypes.byref(hyper_parameters),
+                ctypes.byref(buffer),
+                ctypes.byref(self._engine),
+                n_threads,
+                first_step,
+                n_steps,
+                self._losses.address,
+                n_taken,
+            )
+            self._thread_tuner.record(n_threads, (time.perf_counter() - start) / n_steps)
+            losses: npt.NDArray[np.float64] = self._losses.array[: n_taken.value].copy()
         return losses
 
     def start_training(
@@ -274,19 +296,21 @@ class Kernel:
 
         :param n_taken: receives how many steps were taken, at their end
         """
-        self._n_taken = n_taken  # alive until the kernel has written it
-        self._engine.key, self._engine.counter = key, counter
-        self._library.kernel_start_training(
-            self._handle,
-            ctypes.byref(hyper_parameters),
-            ctypes.byref(buffer),
-            ctypes.byref(self._engine),
-            self._thread_tuner.next(),
-            first_step,
-            n_steps,
-            self._losses.address,
-            n_taken,
-        )
+        with self._training:
+            _train_beside.add(self)
+            self._engine.key, self._engine.counter = key, counter
+            self._n_taken = n_taken  # alive until the kernel has written it
+            self._library.kernel_start_training(
+                self._handle,
+                ctypes.byref(hyper_parameters),
+                ctypes.byref(buffer),
+                ctypes.byref(self._engine),
+                self._thread_tuner.next(),
+                first_step,
+                n_steps,
+                self._losses.address,
+                n_taken,
+            )
 
     def finish_training(self, n_taken: ctypes.c_int64) -> npt.NDArray[np.float64]:
         """Wait for the gradient steps that :meth:`start_training` has begun; return what :meth:`train` would.
@@ -295,10 +319,14 @@ class Kernel:
 
         :param n_taken: what :meth:`start_training` got; 0 where it was not called any more
         """
-        if self.is_of_this_process:  # the thread of a forked parent does not exist here: waiting would never end
-            self._library.kernel_finish_training(self._handle)
+        self._wait()
+        _train_beside.discard(self)
         losses: npt.NDArray[np.float64] = self._losses.array[: n_taken.value].copy()
         return losses
+
+    def _wait(self) -> None:
+        if self.is_of_this_process:  # else no thread is there, and waiting for it would never end
+            self._library.kernel_finish_training(self._handle)
 
     def run(self, hyper_parameters: HyperParameters, request: LoopRequest, result: LoopResult) -> None:
         """Collect and train with compiled environments until ``request.schedule`` says that the loop returns.
@@ -307,13 +335,14 @@ class Kernel:
         :param result: filled, rather than returned: a KeyboardInterrupt comes as soon as the kernel returns, and the
             caller has to know even then what was done. Until the kernel runs it has to say that nothing was.
         """
-        n_threads = self._thread_tuner.next()
-        start = time.perf_counter()
-        self._library.kernel_run(
-            self._handle, ctypes.byref(hyper_parameters), ctypes.byref(request), n_threads, ctypes.byref(result)
-        )
-        if result.n_updates:
-            self._thread_tuner.record(n_threads, (time.perf_counter() - start) / result.n_updates)
+        with self._training:
+            n_threads = self._thread_tuner.next()
+            start = time.perf_counter()
+            self._library.kernel_run(
+                self._handle, ctypes.byref(hyper_parameters), ctypes.byref(request), n_threads, ctypes.byref(result)
+            )
+            if result.n_updates:
+                self._thread_tuner.record(n_threads, (time.perf_counter() - start) / result.n_updates)
 
     def act(
         self,
@@ -336,27 +365,29 @@ class Kernel:
         """
         n = len(observations)
         with self._acting:
-            if len(self._observations.array) != n or n == 0:
-                self._observations = _Array((n, self.spec.observation_dim), np.float32)
-                self._actions = _Array((2, n, self.spec.action_dim), np.float32)
-            if observations.size != self._observations.array.size:
+            rows, actions = self._act_arrays
+            if len(rows.array) != n or n == 0:
+                rows = _Array((n, self.spec.observation_dim), np.float32)
+                actions = _Array((2, n, self.spec.action_dim), np.float32)
+                self._act_arrays = rows, actions  # both at once: there may be no memory for the second
+            if observations.size != rows.array.size:
                 raise ValueError(
                     f"Observations of shape {observations.shape}, expected {n} rows of {self.spec.observation_dim} "
                     "elements, which the kernel was compiled for."
                 )
-            self._observations.array[...] = observations.reshape(self._observations.array.shape)
+            rows.array[...] = observations.reshape(rows.array.shape)
             is_finite = self._library.kernel_act(
                 self._handle,
-                self._observations.address,
+                rows.address,
                 n,
                 engine,
                 None if normal is None else normal.ctypes.data,
                 matrices,
                 matrix_stride,
-                self._actions.address,
+                actions.address,
             )
-            scaled_actions, actions = self._actions.array.copy()
-        return scaled_actions, actions, bool(is_finite)
+            scaled, unscaled = actions.array.copy()
+        return scaled, unscaled, bool(is_finite)
 
     def sample_matrices(self, n: int, key: int, counter: int) -> npt.NDArray[Any]:
         """Matrices of exploration noise, shape ``(n, latent_dim, action_dim)``; for a spec with ``use_sde``."""

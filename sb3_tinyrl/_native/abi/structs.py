@@ -286,6 +286,7 @@ class LoopStatus(IntEnum):
     STEP_NOT_FINITE = 2
     ENVIRONMENT_THREW = 3
     UPDATE_NOT_FINITE = 4
+    NO_MEMORY = 5
 
 
 class LoopResult(Shared):

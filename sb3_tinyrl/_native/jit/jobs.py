@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 import time
@@ -27,14 +28,17 @@ class BackgroundBuild:
         self._library: Future[Path] = Future()
         self._activity: tuple[str, float] | None = None
         self._is_known = threading.Event()
-        # A daemon, so that an interpreter that exits does not wait for the compiler.
-        thread = threading.Thread(target=self._run, name="sb3_tinyrl build", daemon=True)
+        self._begun = threading.Lock()
+        # An interpreter that exits does not wait for the compiler. No ``Thread``, whose ``start`` waits without end for
+        # one that finds no memory for its first steps.
         try:
-            thread.start()
+            _thread.start_new_thread(self._run, ())
         except RuntimeError:  # The operating system starts no more threads.
             self._run()
 
     def _run(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return
         try:
             self._library.set_result(build(self.spec, cancelled=self._cancelled, tell=self._tell))
         except BaseException as error:
@@ -79,6 +83,7 @@ class BackgroundBuild:
                 except TimeoutError:
                     if self._library.done():
                         raise
+                    self._run()  # where the thread has not begun, as without memory
                     if self._activity is not None and time.monotonic() >= silent_until:
                         line.show(*self._activity)
         except KeyboardInterrupt:

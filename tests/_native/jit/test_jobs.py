@@ -1,3 +1,4 @@
+import _thread
 import os
 import shlex
 import shutil
@@ -42,3 +43,12 @@ def test_an_interrupt_ends_the_compiler(
     while Path(f"/proc/{process_id}").exists():
         assert time.monotonic() < deadline, "the compiler is still running"
         time.sleep(0.01)
+
+
+def test_a_thread_that_never_begins_holds_nothing_up(
+    overlay: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SB3_TINYRL_CACHE_DIR", str(tmp_path / "cache"))
+    # As one that finds no memory before it comes to our code; `ulimit -v` has that happen at random.
+    monkeypatch.setattr(_thread, "start_new_thread", lambda *_: 1)
+    assert build_in_foreground(SPEC, "a test").exists()

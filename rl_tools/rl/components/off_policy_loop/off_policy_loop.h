@@ -69,7 +69,14 @@ namespace rl_tools::rl::components::off_policy_loop {
         std::int64_t length;
     };
 
-    enum class Status : std::int64_t { DONE, ACTION_NOT_FINITE, STEP_NOT_FINITE, ENVIRONMENT_THREW, UPDATE_NOT_FINITE };
+    enum class Status : std::int64_t {
+        DONE,
+        ACTION_NOT_FINITE,
+        STEP_NOT_FINITE,
+        ENVIRONMENT_THREW,
+        UPDATE_NOT_FINITE,
+        NO_MEMORY  // nothing was done
+    };
 
     template <typename OBSERVATION, typename T>
     struct Request {
