@@ -97,10 +97,12 @@ namespace rl_tools::rl::components::episode {
     }
 
     // Starts an episode: from a state that is drawn, or from the environment's nominal one, but for what is fixed.
-    // Nothing is left of the one before but the random numbers, which are drawn alike whatever is fixed.
+    // Nothing is left of the one before but the random numbers, which are drawn alike whatever is fixed. `observation`
+    // may be null.
     template <typename DEVICE, typename ENVIRONMENT>
-    void begin(DEVICE& device, ENVIRONMENT& environment, Episode<ENVIRONMENT>& episode, bool nominal,
-               const Fixed& parameters = {}, const Fixed& state = {}) {
+    RL_TOOLS_OPAQUE void reset(DEVICE& device, ENVIRONMENT& environment, Episode<ENVIRONMENT>& episode, bool nominal,
+                               typename ENVIRONMENT::T* observation, const Fixed& parameters = {},
+                               const Fixed& state = {}) {
         named(Function::CONSTRUCTOR, [&] {
             episode.parameters = {};
             episode.state = {};
@@ -119,15 +121,9 @@ namespace rl_tools::rl::components::episode {
         episode.n_steps = 0;
         episode.episode_return = 0;
         episode.terminated = episode.truncated = false;
-    }
-
-    // The same, and observes it.
-    template <typename DEVICE, typename ENVIRONMENT>
-    RL_TOOLS_OPAQUE void reset(DEVICE& device, ENVIRONMENT& environment, Episode<ENVIRONMENT>& episode, bool nominal,
-                               typename ENVIRONMENT::T* observation, const Fixed& parameters = {},
-                               const Fixed& state = {}) {
-        begin(device, environment, episode, nominal, parameters, state);
-        observe(device, environment, episode, observation);
+        if (observation != nullptr) {
+            observe(device, environment, episode, observation);
+        }
     }
 
     // RLtools' environments take actions in [-1, 1]; ours are in the units of ACTION_LOW and ACTION_HIGH, and clipped
@@ -242,7 +238,7 @@ namespace rl_tools::rl::components::episode {
         std::vector<T> memory(MARGIN + DIM + MARGIN, untouched);
         const auto episode = make_episode<ENVIRONMENT>();
         seed(*episode, 0);
-        begin(device, environment, *episode, false);
+        reset(device, environment, *episode, false, nullptr);
         bool sets_beyond = false;
         named(Function::OBSERVE, [&] {
             environment_wrappers::complete::Row<T, typename ENVIRONMENT::TI, DIM, true> row{{memory.data() + MARGIN}};
