@@ -106,7 +106,7 @@ def _compile(folder: Path, program: Path) -> None:
         reason = first_error(compiled.stdout, folder)
         advice = (
             EnvironmentSpec.advice
-            if "error: " in reason or reason.startswith(str(folder))
+            if str(folder) in reason or "ENVIRONMENT_FACTORY" in reason
             else "Expected GCC or Clang with the libraries libasan and libubsan; choose another compiler with $CXX."
         )
         raise KernelBuildError(
