@@ -36,8 +36,8 @@ _FLAGS = (
 )
 _LONGEST_REPORT = 8000
 _LONGEST_SUMMARY = 500
-#: The last line of ``check.cpp``, where nothing was wrong.
-_DONE = re.compile(r"^check-env: (.+)\n\Z", re.MULTILINE)
+#: The line of ``check.cpp`` where nothing was wrong; what the environment printed comes before and after it.
+_DONE = re.compile(r"^check-env: (.+)$", re.MULTILINE)
 #: What the C++ library says before it ends the process.
 _ABORTED = re.compile(r"(?:terminate called .+(?:\n +what\(\): .*)?|[Aa]ssertion .+|pure virtual .+)")
 
@@ -76,11 +76,11 @@ def check_environment(folder: str | os.PathLike[str], n_steps: int = N_STEPS, se
             errors="replace",
             env=os.environ | options,
         )
-    done = _DONE.search(finished.stdout)
-    if finished.returncode != 0 or done is None:
+    done: list[str] = _DONE.findall(finished.stdout)
+    if finished.returncode != 0 or not done:
         report = finished.stderr.strip() or f"its process ended early, with status {finished.returncode}"
         raise NativeEnvironmentError(f"{summary(report, path)}\n\n{report[:_LONGEST_REPORT]}")
-    return done[1]
+    return done[-1]
 
 
 def _compile(folder: Path, program: Path) -> None:

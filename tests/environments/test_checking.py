@@ -159,6 +159,16 @@ def test_a_fault_is_found_where_it_is(name, changed_example):
         assert str(error.value).startswith(f"{folder / 'environment.h'}:{number}: ")
 
 
+@pytest.mark.slow
+def test_an_environment_may_print(changed_example):
+    printer = "struct Printer { ~Printer() { std::cout << value; } const char* value; };"
+    folder = changed_example(
+        ("#pragma once", f'#pragma once\n#include <iostream>\n{printer}\nstatic Printer at_the_end{{"end"}};'),
+        (RETURN, 'std::cout << "step"; std::cerr << "check-env: step\\n"; return ENV::TIME_STEP;'),
+    )
+    assert check_environment(folder, 10).startswith("10 steps without an error; no episode ended, rewards from -")
+
+
 def check_env(*arguments):
     command = [sys.executable, "-m", "sb3_tinyrl", "check-env", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)

@@ -186,6 +186,7 @@ namespace {
         void note(const PARTS&... parts) {
             if (first.empty()) {
                 std::ostringstream text;
+                text.precision(std::numeric_limits<T>::max_digits10);
                 (text << ... << parts);
                 first = text.str();
             }
