@@ -123,6 +123,12 @@ FAULTS = {
         None,
         "does not follow the seed.* keep all that changes in State",
     ),
+    "member that environments share": (
+        "struct State {",
+        "mutable T n = 0; struct State {",
+        None,
+        "does not follow the seed.* keep all that changes in State",
+    ),
     "variable that is never set": (
         RETURN,
         "T a; T* volatile b = &a; next_state.angle += *b / 1000; return ENV::TIME_STEP;",
@@ -148,9 +154,12 @@ def test_a_fault_is_found_where_it_is(name, changed_example):
         ("state.angle = random", "state.n = 0; state.angle = random"),
         ("state = {rl_tools::math::PI<T>, 0}", "state = {0, rl_tools::math::PI<T>, 0}"),
     )
-    folder = changed_example(
-        (old, new), ("#pragma once", "#pragma once" + INCLUDES), *(late if name == "late in an episode" else ())
+    shared = (
+        ("T step(DEVICE& device, const Pendulum<T, TI>&,", "T step(DEVICE& device, const Pendulum<T, TI>& env,"),
+        (RETURN, "next_state.angle += env.n / 1000; env.n = state.velocity; return ENV::TIME_STEP;"),
     )
+    more = {"late in an episode": late, "member that environments share": shared}
+    folder = changed_example((old, new), ("#pragma once", "#pragma once" + INCLUDES), *more.get(name, ()))
     with pytest.raises(NativeEnvironmentError, match=message) as error:
         check_environment(folder)
     if marker is not None:

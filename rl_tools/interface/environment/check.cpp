@@ -114,7 +114,8 @@ namespace {
         std::vector<std::int64_t> episode_lengths;
         std::int64_t culprit = 0;
 
-        explicit Run(std::uint64_t seed)
+        // `is_reversed`: whether the first environment has the seed of the last, and so on.
+        explicit Run(std::uint64_t seed, bool is_reversed)
             : observations(N * ENVIRONMENT::OBSERVATION_DIM),
               final_observations(observations),
               rewards(N),
@@ -128,7 +129,7 @@ namespace {
             require_success(*environments);
             infos.resize(n_elements(episode::Shown::INFO));
             for (std::size_t i = 0; i < N; i++) {
-                environment_seed(environments, static_cast<std::int64_t>(i), seed + i);
+                environment_seed(environments, static_cast<std::int64_t>(i), seed + (is_reversed ? N - 1 - i : i));
             }
         }
 
@@ -193,9 +194,21 @@ namespace {
         }
     };
 
+    // The elements of all environments, from the last environment to the first.
     template <typename VALUE>
-    void compare(const std::vector<VALUE>& ours, const std::vector<VALUE>& theirs, const char* what,
+    std::vector<VALUE> reversed(const std::vector<VALUE>& values) {
+        const std::size_t n = values.size() / N;
+        std::vector<VALUE> result(values.size());
+        for (std::size_t i = 0; i < values.size(); i++) {
+            result[i] = values[(N - 1 - i / n) * n + i % n];
+        }
+        return result;
+    }
+
+    template <typename VALUE>
+    void compare(const std::vector<VALUE>& ours, const std::vector<VALUE>& reversed_ones, const char* what,
                  Contradiction& contradiction) {
+        const std::vector<VALUE> theirs = reversed(reversed_ones);
         for (std::size_t i = 0; i < ours.size(); i++) {
             if (ours[i] != theirs[i]) {
                 contradiction.note(what, " does not follow the seed: with the same seed and actions it was ", +ours[i],
@@ -284,7 +297,7 @@ int main(int, char** arguments) {
     std::atexit(tell_of_exit);
     const std::int64_t n_steps = std::atoll(arguments[1]);
     const std::uint64_t seed = std::strtoull(arguments[2], nullptr, 10);
-    Run run(seed), repeated(seed);
+    Run run(seed, false), repeated(seed, true);
     const Bounds bounds;
     Contradiction contradiction;
     for (const bool nominal : {true, false}) {
@@ -314,7 +327,7 @@ int main(int, char** arguments) {
         scribble(0x3F);
         run.step(actions, step_limit);
         scribble(0xBF);
-        repeated.step(actions, step_limit);
+        repeated.step(reversed(actions), step_limit);
         compare(run, repeated, contradiction);
         bounds.require_inside(run.observations, contradiction);
         bounds.require_inside(run.final_observations, contradiction);
