@@ -25,7 +25,7 @@ from sb3_tinyrl._native.jit.compiler_output import first_error
 from sb3_tinyrl._native.jit.headers import find_headers, require_environment_folder
 
 _SOURCE = Path("interface", "environment", "check.cpp")
-_SANITIZERS = "address,undefined,float-divide-by-zero"
+_SANITIZERS = "address,undefined,float-divide-by-zero,float-cast-overflow"
 _FLAGS = (
     "-std=c++17",
     "-O1",
@@ -33,9 +33,16 @@ _FLAGS = (
     "-fno-omit-frame-pointer",
     f"-fsanitize={_SANITIZERS}",
     "-fno-sanitize-recover=all",
+    "-D_GLIBCXX_ASSERTIONS",
 )
 _LONGEST_REPORT = 8000
+_SECONDS_TO_TELL = 20.0
 _NOT_STARTED = (126, 127)  # by the shell
+_LONGEST_SUMMARY = 500
+#: The line of ``check.cpp`` where nothing was wrong; what the environment printed comes before and after it.
+_DONE = re.compile(r"^check-env: (.+)$", re.MULTILINE)
+#: What the C++ library says before it ends the process.
+_ABORTED = re.compile(r"(?:terminate called .+(?:\n +what\(\): .*)?|[Aa]ssertion .+|pure virtual .+)")
 
 N_STEPS = 5000
 """Steps of each of four environments; some seconds for one that is simple."""
@@ -46,17 +53,19 @@ SECONDS = 600.0
 
 def check_environment(
     folder: str | os.PathLike[str], n_steps: int = N_STEPS, seed: int = 0, seconds: float = SECONDS
-) -> None:
+) -> str:
     """Run a C++ environment under the sanitizers for address and undefined behaviour, with random actions.
 
     Found are, where the actions lead to them: exceptions, memory that is read or written beyond its bounds, divisions
-    by zero and other undefined arithmetic, NaN and infinite values, loops without an end, and observations with
-    elements that are not written.
+    by zero and other undefined arithmetic, NaN and infinite values, loops without an end, observations with elements
+    that are not written or beyond the bounds that are declared, numbers that do not follow the seed, and memory that is
+    not given back.
 
     :param folder: with ``environment.h``
     :param n_steps: how many steps, at least 1
     :param seed: of actions and environments
     :param seconds: how long the steps may take; a compiler may take as long as ``SB3_TINYRL_COMPILE_TIMEOUT`` says
+    :return: what was done and seen: steps, episodes, rewards, and which of the functions that may be left out there are
     :raises FileNotFoundError: when there is no such folder, or no ``environment.h`` in it
     :raises NativeEnvironmentError: with the author's file and line, when something is wrong
     :raises KernelError: when it can't be compiled with sanitizers, or not be started
@@ -65,15 +74,16 @@ def check_environment(
     with tempfile.TemporaryDirectory(prefix="sb3_tinyrl_check_") as workspace:
         program = Path(workspace, "check")
         _compile(path, program)
-        # Leaks are not looked for: what an environment keeps until the process ends does no harm.
-        options = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
-        command = [str(program), str(n_steps), str(seed % 2**64)]
+        # Leaks are not looked for: what an environment keeps until the process ends does no harm. What it takes in each
+        # step, check.cpp tells.
+        options = {"ASAN_OPTIONS": "detect_leaks=0:handle_abort=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+        command = [str(program), str(n_steps), str(seed % 2**64), str(seconds)]
         try:
-            finished = processes.run(command, seconds=seconds, variables=options, apart=True)
+            # It ends itself when the time is up, and tells where; unless that comes before its main function.
+            finished = processes.run(command, seconds=seconds + _SECONDS_TO_TELL, variables=options, apart=True)
         except subprocess.TimeoutExpired:
             raise NativeEnvironmentError(
-                f"{path}: {n_steps} steps of four environments did not end within {seconds:g} s, so they were ended: "
-                "expected no loop without an end; for steps that are slow, ask for fewer or allow more seconds"
+                f"{path}: its process did not end within {seconds:g} s, nor tell where it was, so it was ended"
             ) from None
         except processes.OutputError as error:
             raise NativeEnvironmentError(f"{path}: its process was ended, as {error}; let it print less") from None
@@ -82,9 +92,11 @@ def check_environment(
             f"the program that checks an environment can't be started: {finished.errors.strip()}; expected a temporary "
             "folder whose file system runs programs (not mounted noexec), set TMPDIR to one"
         )
-    if finished.status != 0:
-        report = finished.errors.strip() or f"its process has failed: {finished.reason()}"
+    done: list[str] = _DONE.findall(finished.output)
+    if finished.status != 0 or not done:
+        report = finished.errors.strip() or f"its process ended early: {finished.reason()}"
         raise NativeEnvironmentError(f"{summary(report, path)}\n\n{report[:_LONGEST_REPORT]}")
+    return done[-1]
 
 
 def _compile(folder: Path, program: Path) -> None:
@@ -99,10 +111,15 @@ def _compile(folder: Path, program: Path) -> None:
     ]
     compiled = run_compiler(command)
     if compiled.status != 0:
+        reason = first_error(compiled.output, folder)
+        advice = (
+            EnvironmentSpec.advice
+            if str(folder) in reason or "ENVIRONMENT_FACTORY" in reason
+            else "Expected GCC or Clang with the libraries libasan and libubsan; choose another compiler with $CXX."
+        )
         raise KernelBuildError(
-            f"the environment in {folder} does not compile with sanitizers ({_SANITIZERS}): "
-            f"{first_error(compiled.output, folder)}\nExpected GCC or Clang with the libraries libasan and libubsan; "
-            f"choose another compiler with $CXX.\n{compiled.output[:_LONGEST_REPORT]}"
+            f"the environment does not compile with sanitizers ({_SANITIZERS}): {reason}\n{advice}\n"
+            f"{compiled.output[:_LONGEST_REPORT]}"
         )
 
 
@@ -115,7 +132,12 @@ def summary(report: str, folder: Path) -> str:
     what = re.search(r"^.*(?:runtime error: |ERROR: AddressSanitizer: |check-env: )(.+)$", report, re.MULTILINE)
     where = re.search(rf"{re.escape(str(folder))}{re.escape(os.sep)}\S+?:\d+", report)
     message = what[1].split(" on address ")[0] if what else report.splitlines()[0]
-    return f"{where[0] if where else folder}: {message}"
+    if message == "use-after-poison":  # of what check.cpp has put a fence around
+        message = "memory beyond State or Parameters is read or written"
+    if message.startswith("ABRT"):
+        said = _ABORTED.search(report)
+        message = " ".join(said[0].split()) if said else "std::abort was called"
+    return f"{where[0] if where else folder}: {message[:_LONGEST_SUMMARY]}"
 
 
 def add_command(commands: Any) -> None:
@@ -146,12 +168,12 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     try:
         with Console(stderr=True).status("Building with sanitizers, and running"):  # seen in a terminal
-            check_environment(arguments.folder, arguments.steps, arguments.seed, arguments.seconds)
+            seen = check_environment(arguments.folder, arguments.steps, arguments.seed, arguments.seconds)
     except NativeEnvironmentError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except (KernelError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{arguments.folder}: {arguments.steps} steps without an error")
+    print(f"{arguments.folder}: {seen}".replace("; ", "\n  "))
     return 0

@@ -46,7 +46,8 @@ def register_environment(
     :param renderer: draws an observation, shape ``(observation_dim,)``, as an image of 8-bit RGB, shape
         ``(height, width, 3)``; the function or its place, as ``"module:function"``
     :param checked: whether to build it with sanitizers first and run some thousand steps in a process of its own, see
-        :func:`~sb3_tinyrl.environments.checking.check_environment`; takes some seconds
+        :func:`~sb3_tinyrl.environments.checking.check_environment`; takes some seconds. What is made of the id later is
+        built without them, at full speed, and runs in the caller's process
     :raises FileNotFoundError: when there is no such folder, or no ``environment.h`` in it
     :raises NativeEnvironmentError: with ``checked``, naming file and line, when something is wrong
     :raises KernelError: with ``checked``, when it can't be compiled

@@ -1,12 +1,14 @@
 """What the author of an environment reads when something is wrong with it."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 from fast_loop import slow_after
 
 from sb3_tinyrl._native.abi.env_batch import Environments
-from sb3_tinyrl._native.errors import KernelBuildError
+from sb3_tinyrl._native.errors import KernelBuildError, NativeEnvironmentError
 from sb3_tinyrl._native.jit.compiler import find_compiler
 
 
@@ -49,6 +51,40 @@ def test_a_missing_function_is_named(changed_example, function, call):
             ([("T angle;", "std::string name; T angle;")], "State is no plain struct; keep numbers and arrays"),
             ([("{-MAX_TORQUE}", "{MAX_TORQUE}")], "each ACTION_LOW must be below its ACTION_HIGH, and both finite"),
             ([("ACTION_LOW[ACTION_DIM]", "ACTION_LOW[2]")], "ACTION_LOW and ACTION_HIGH must be arrays of ACTION_DIM"),
+            (
+                [("T ACTION_HIGH[", "T HIGHEST_ACTION[")],
+                "declares one of ACTION_LOW and ACTION_HIGH; declare the other",
+            ),
+            ([("T OBSERVATION_LOW[", "T LOWEST[")], "declares one of OBSERVATION_LOW and OBSERVATION_HIGH; declare"),
+            (
+                [("{-1, -1, -MAX_VELOCITY}", "{-1, 2, -MAX_VELOCITY}")],
+                "no OBSERVATION_LOW may be above its OBSERVATION_",
+            ),
+            ([("STEP_LIMIT = 200", "STEP_LIMIT = -1")], "EPISODE_STEP_LIMIT must be a whole number of steps, or 0"),
+            (
+                [("TI EPISODE_STEP_LIMIT = 200", "T EPISODE_STEP_LIMIT = 2.5")],
+                "EPISODE_STEP_LIMIT must be a whole number",
+            ),
+            (
+                [("T angle;", "T map[500][600]; T angle;")],
+                "State or its action is larger than 1 MiB, too large for the",
+            ),
+            (
+                [("bool terminated", "T terminated")],
+                "terminated(device, environment, parameters, const state, rng) and",
+            ),
+            (
+                [("State& next_state, RNG&", "State next_state, RNG&")],
+                "what step writes to `next_state` is lost; take it",
+            ),
+            (
+                [("State& state, RNG& rng", "State state, RNG& rng")],
+                "what sample_initial_state writes to `state` is lost",
+            ),
+            (
+                [("State& state) {", "State state) {")],
+                "what initial_state writes to `state` is lost; take it as State&",
+            ),
         ],
     ),
 )
@@ -86,6 +122,7 @@ def test_a_missing_factory_is_explained(changed_example):
     [
         (4, "2", "leaves elements of the observation unset"),
         (2, "2 + TI(state.velocity / 100)", "writes beyond the observation"),  # which no compiler can know
+        (2, "30'000'000 + TI(state.velocity / 100)", "writes beyond the observation"),
     ],
 )
 def test_an_observation_of_another_size_is_found_without_harm(changed_example, declared, last, flaw):
@@ -99,6 +136,28 @@ def test_an_observation_of_another_size_is_found_without_harm(changed_example, d
         Environments(folder)
 
 
+def test_an_action_of_another_size_is_found_without_harm(changed_example):
+    """In the first step, which is taken when an environment is made."""
+    torque = "get(action, 0, {});\n        const T gravity"
+    folder = changed_example((torque.format(0), torque.format("2 + TI(state.velocity / 100)")))
+    with pytest.raises(
+        NativeEnvironmentError, match=r"^step\(\) in .*: the index \(0, 2\) is beyond .*, which has 1 in row 0"
+    ):
+        Environments(folder)
+
+
+def test_an_observation_may_be_larger_than_the_stack(changed_example):
+    folder = changed_example(
+        ("OBSERVATION_DIM = 3", "OBSERVATION_DIM = 3'000'000"),
+        ("OBSERVATION_LOW[OBSERVATION_DIM]", "LOW[3]"),
+        ("OBSERVATION_HIGH[OBSERVATION_DIM]", "HIGH[3]"),
+        ("set(observation, 0, 2, ", "for (TI i = 2; i < 3'000'000; i++) set(observation, 0, i, "),
+    )
+    environments = Environments(folder)
+    environments.reset()
+    assert environments.observations[0, 2] == environments.observations[0, -1]
+
+
 @pytest.mark.skipif(find_compiler().kind != "gcc", reason="Clang does not say where the call stands")
 @pytest.mark.parametrize(
     ("old", "new"),
@@ -107,7 +166,9 @@ def test_an_observation_of_another_size_is_found_without_harm(changed_example, d
         [
             ("get(action, 0, 0);\n        const T gravity", "get(action, 0, 1);\n        const T gravity"),
             ("set(observation, 0, 2, ", "set(observation, 0, 3, "),
+            ("get(action, 0, 0);\n        const T gravity", "rl_tools::get(action, 0, 1);\n        const T gravity"),
             ("set(observation, 0, 2, ", "set(observation, 1, 0, "),
+            ("set(observation, 0, 2, ", "for (TI i = 0; i < 5; i++) set(observation, 0, i, "),
         ],
     ),
 )
@@ -147,3 +208,15 @@ def test_file_names_hide_no_system_headers(changed_example):
     folder = changed_example()
     (folder / "math.h").write_text("#error hidden\n")
     assert Environments(folder).action_dim == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes among files there")
+def test_what_is_no_file_is_no_source(changed_example):
+    folder = changed_example()
+    os.mkfifo(folder / "pipe.h")
+    (folder / "lock.h").symlink_to("nothing")
+    assert Environments(folder).action_dim == 1
+    (folder / "environment.h").unlink()
+    os.mkfifo(folder / "environment.h")
+    with pytest.raises(FileNotFoundError, match=r"environment\.h is no file, expected a C\+\+ header"):
+        Environments(folder)

@@ -1,6 +1,7 @@
 """Errors in C++ environments that only show when they run, found in a process of its own."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,25 +18,45 @@ from sb3_tinyrl import register_environment
 from sb3_tinyrl._native.errors import KernelBuildError, KernelError, NativeEnvironmentError
 from sb3_tinyrl.environments.checking import check_environment
 
+RETURN = "return ENV::TIME_STEP;"
+INCLUDES = "".join(f"\n#include <{name}>" for name in ("cassert", "cmath", "random", "stdexcept", "vector"))
 TORQUE = "get(action, 0, 0);\n        const T gravity"
 FAULTS = {
     "read beyond the action": (
         TORQUE,
         "get(action, 0, TI(state.angle > 1));\n        const T gravity",
         "get(action, 0, TI",
-        "buffer-overflow",
+        r"the index \(0, 1\) is beyond the elements",
     ),
     "write beyond the observation": (
         "set(observation, 0, 2, state",
         "set(observation, 0, 2 + TI(state.angle > 1), state",
         "set(observation, 0, 2 +",
-        "buffer-overflow",
+        r"the index \(0, 3\) is beyond the elements",
     ),
     "write beyond an array": (
         "return -(angle",
         "int a[3]; volatile int* b = a; b[3 + int(torque > 1)] = 1; return -(angle",
         "b[3 +",
         "buffer-overflow|insufficient space",
+    ),
+    "write beyond the state": (
+        RETURN,
+        "T* p = &next_state.angle; p[next_state.velocity > 2 ? 2 : 1] = next_state.velocity; return ENV::TIME_STEP;",
+        "T* p =",
+        "memory beyond State or Parameters",
+    ),
+    "index beyond a vector that has room": (
+        RETURN,
+        "std::vector<T> v(4); v.reserve(8); v[state.angle > 2 ? 5 : 0] = 1; return ENV::TIME_STEP;",
+        "v.reserve",
+        "Assertion '__n < this->size",
+    ),
+    "float that no integer can be": (
+        "return -(angle",
+        "volatile int n = int(angle * T(1e12)); return n * 0 - (angle",
+        "volatile int n",
+        "outside the range of representable values",
     ),
     "integer division by zero": (
         "return -(angle",
@@ -52,11 +73,79 @@ FAULTS = {
     "exception": (
         "return ENV::TIME_STEP;",
         'if (state.angle > 2) { throw std::runtime_error("too far"); } return ENV::TIME_STEP;',
-        None,
+        "too far",
         r"step\(\) threw an exception: too far",
+    ),
+    "exception of the library's": (
+        RETURN,
+        "std::vector<T> v(3); v.at(state.angle > 2 ? 3 : 0) = 1; return ENV::TIME_STEP;",
+        "v.at",
+        r"step\(\) threw an exception: vector",
+    ),
+    "exception that ends the process": (
+        RETURN,
+        'auto f = [&]() noexcept { if (state.angle > 2) { throw std::runtime_error("too far"); } }; f(); '
+        "return ENV::TIME_STEP;",
+        "noexcept",
+        r"terminate called after throwing an instance of 'std::runtime_error' what\(\): too far",
+    ),
+    "assertion": (RETURN, "assert(state.angle < 2); return ENV::TIME_STEP;", "assert(", "Assertion `state.angle < 2'"),
+    "exit": (
+        RETURN,
+        "if (state.angle > 2) { std::exit(0); } return ENV::TIME_STEP;",
+        "std::exit",
+        "ended the process, as by std::exit",
+    ),
+    "late in an episode": (
+        "struct State {",
+        "struct State { TI n; ",
+        "state.n > 500",
+        r"step\(\) threw an exception: late",
     ),
     "NaN": ("return -(angle", "return std::sqrt(angle) - (angle", None, r"reward\(\) returned NaN"),
     "unset element": ("set(observation, 0, 2, state.velocity);", "", None, "leaves elements of the observation unset"),
+    "element that is not always set": (
+        "set(observation, 0, 2, state.velocity);",
+        "if (state.angle < 3) { set(observation, 0, 2, state.velocity); }",
+        None,
+        "leaves elements of the observation unset, the first of them 2",
+    ),
+    "observation beyond its bounds": (
+        "set(observation, 0, 2, state.velocity);",
+        "set(observation, 0, 2, 2 * state.velocity);",
+        None,
+        r"observe\(\) wrote -?\d+.* for element 2, which OBSERVATION_LOW and OBSERVATION_HIGH say .* -8 and 8",
+    ),
+    "randomness that follows no seed": (
+        RETURN,
+        "next_state.angle += T(std::random_device{}() % 100) / 1000; return ENV::TIME_STEP;",
+        None,
+        r"what (reward\(\) returns|observe\(\) writes) does not follow the seed",
+    ),
+    "state that environments share": (
+        RETURN,
+        "static int n = 0; n++; next_state.angle += T(n % 7) / 1000; return ENV::TIME_STEP;",
+        None,
+        "does not follow the seed.* keep all that changes in State",
+    ),
+    "member that environments share": (
+        "struct State {",
+        "mutable T n = 0; struct State {",
+        None,
+        "does not follow the seed.* keep all that changes in State",
+    ),
+    "variable that is never set": (
+        RETURN,
+        "T a; T* volatile b = &a; next_state.angle += *b / 1000; return ENV::TIME_STEP;",
+        None,
+        "does not follow the seed.* set each variable before it is read",
+    ),
+    "memory that is kept": (
+        RETURN,
+        "volatile T* v = new T[100]; v[0] = 0; return ENV::TIME_STEP;",
+        None,
+        "takes memory that it does not give back, 400 bytes in each step",
+    ),
 }
 
 
@@ -64,13 +153,34 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_found_where_it_is(name, changed_example):
     old, new, marker, message = FAULTS[name]
-    folder = changed_example((old, new), ("#pragma once", "#pragma once\n#include <cmath>\n#include <stdexcept>"))
+    late = (
+        ("EPISODE_STEP_LIMIT = 200", "EPISODE_STEP_LIMIT = 1000"),
+        (RETURN, 'next_state.n++; if (state.n > 500) { throw std::runtime_error("late"); } return ENV::TIME_STEP;'),
+        ("state.angle = random", "state.n = 0; state.angle = random"),
+        ("state = {rl_tools::math::PI<T>, 0}", "state = {0, rl_tools::math::PI<T>, 0}"),
+    )
+    shared = (
+        ("T step(DEVICE& device, const Pendulum<T, TI>&,", "T step(DEVICE& device, const Pendulum<T, TI>& env,"),
+        (RETURN, "next_state.angle += env.n / 1000; env.n = state.velocity; return ENV::TIME_STEP;"),
+    )
+    more = {"late in an episode": late, "member that environments share": shared}
+    folder = changed_example((old, new), ("#pragma once", "#pragma once" + INCLUDES), *more.get(name, ()))
     with pytest.raises(NativeEnvironmentError, match=message) as error:
         check_environment(folder)
     if marker is not None:
         lines = (folder / "environment.h").read_text().splitlines()
         number = next(i for i, line in enumerate(lines, 1) if marker in line)
         assert str(error.value).startswith(f"{folder / 'environment.h'}:{number}: ")
+
+
+@pytest.mark.slow
+def test_an_environment_may_print(changed_example):
+    printer = "struct Printer { ~Printer() { std::cout << value; } const char* value; };"
+    folder = changed_example(
+        ("#pragma once", f'#pragma once\n#include <iostream>\n{printer}\nstatic Printer at_the_end{{"end"}};'),
+        (RETURN, 'std::cout << "step"; std::cerr << "check-env: step\\n"; return ENV::TIME_STEP;'),
+    )
+    assert check_environment(folder, 10).startswith("10 steps without an error; no episode ended, rewards from -")
 
 
 def check_env(*arguments):
@@ -81,7 +191,12 @@ def check_env(*arguments):
 @pytest.mark.slow
 def test_the_command_line(changed_example, tmp_path):
     good = check_env(EXAMPLE, "--steps", 100)
-    assert (good.returncode, good.stdout, good.stderr) == (0, f"{EXAMPLE}: 100 steps without an error\n", "")
+    assert (good.returncode, good.stderr) == (0, "")
+    assert re.fullmatch(
+        rf"{EXAMPLE}: 100 steps without an error\n  no episode ended, rewards from -\d\S* to -\d\S*\n"
+        r"  optional functions: initial_state\n  left out: init, sample_initial_parameters, .*, visit_info\n",
+        good.stdout,
+    )
     folder = changed_example(("return -(angle", "volatile int n = 0; return 1 / n - (angle"))
     bad = check_env(folder)
     assert bad.returncode == 1
@@ -113,9 +228,12 @@ def test_what_does_not_compile_is_told_with_its_line(changed_example):
 
 def test_a_loop_without_an_end_has_a_time_limit(changed_example):
     folder = changed_example(("return ENV::TIME_STEP;", "for (volatile int i = 0; i >= 0;) {} return 0;"))
-    with pytest.raises(NativeEnvironmentError, match=r"did not end within 1 s.*loop without an end") as error:
+    with pytest.raises(
+        NativeEnvironmentError, match=r"environment.h:\d+: the steps did not end in time.*loop without an end"
+    ) as error:
         check_environment(folder, seconds=1)
-    assert str(folder) in str(error.value)
+    line = int(re.search(rf"{re.escape(str(folder))}/environment.h:(\d+): ", str(error.value))[1])
+    assert "for (volatile" in (folder / "environment.h").read_text().splitlines()[line - 1]
 
 
 def test_prints_hide_no_fault(changed_example):

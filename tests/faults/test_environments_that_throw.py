@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch as th
-from fast_loop import slow_but
+from fast_loop import slow_after, slow_but
 from models import make
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -69,6 +69,39 @@ def test_init_that_throws(changed_example):
     // Where evaluation may start"""
     with pytest.raises(NativeEnvironmentError, match=r"^init\(\) in .* threw an exception: no file"):
         Environments(changed_example(STDEXCEPT, ("\n    // Where evaluation may start", init)))
+
+
+@pytest.mark.parametrize("struct", slow_but(["State"], ["State", "Pendulum"]))
+def test_a_constructor_that_throws(struct, changed_example):
+    folder = changed_example(
+        STDEXCEPT,
+        (f"struct {struct} {{", f"struct {struct} {{ {struct}() {{ {THROWS} }}"),
+        ("state = {rl_tools::math::PI<T>, 0};", "state.angle = state.velocity = 0;"),
+    )
+    with pytest.raises(NativeEnvironmentError, match=r"^the constructor .* in .* threw an exception: broken\. `python"):
+        Environments(folder)
+
+
+@pytest.mark.parametrize(
+    ("thrown", "told"),
+    slow_after(
+        1,
+        [
+            ("Nameless{}", r"an exception without a message\. "),
+            ('"too far"', r"too far\. "),
+            ('std::string("too far")', r"too far\. "),
+            ("std::runtime_error(std::string(100'000, 'x'))", r"x{1000}\.\.\.\. "),
+        ],
+    ),
+)
+def test_whatever_is_thrown_is_told(thrown, told, changed_example):
+    nameless = "struct Nameless : std::exception { const char* what() const noexcept override { return nullptr; } };"
+    folder = changed_example(
+        ("#pragma once", f"#pragma once\n#include <stdexcept>\n#include <string>\n{nameless}"),
+        ("return ENV::TIME_STEP;", f"throw {thrown};"),
+    )
+    with pytest.raises(NativeEnvironmentError, match=rf"^step\(\) in .* threw an exception: {told}"):
+        Environments(folder)
 
 
 class EachStep(BaseCallback):

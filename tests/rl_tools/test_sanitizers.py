@@ -39,7 +39,8 @@ SPECS = {
 
 
 ROOT = SOURCES.parents[1]
-ENVIRONMENTS = [*sorted((ROOT / "rl_tools" / "rl" / "zoo").iterdir()), ROOT / "examples" / "custom_environment"]
+EXAMPLES = [ROOT / "examples" / name for name in ("cartpole", "custom_environment", "point_mass")]
+ENVIRONMENTS = [*sorted((ROOT / "rl_tools" / "rl" / "zoo").iterdir()), *EXAMPLES]
 
 
 def compile_and_run(source: str, folder: Path, *flags: str, arguments: tuple[str, ...] = ()) -> None:

@@ -2,6 +2,7 @@
 // is the author's; it comes first among ours, so that its functions are known where they are called.
 
 #include <rl_tools/operations/cpu.h>
+#include <rl_tools/rl/environment_wrappers/complete/row.h>
 
 #include "environment.h"
 
@@ -9,6 +10,7 @@
 #include <cmath>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -35,12 +37,12 @@ template void rl_tools::rl::environment_wrappers::complete::require_functions<DE
 
 static_assert(std::is_trivially_copyable_v<Episode>);
 
-// Several environments that share what never changes.
+// Several environments that share what never changes. Nothing of the author's runs when this is made.
 struct Environments {
-    explicit Environments(std::size_t n) : episodes(n), fixed_parameters(n), fixed_states(n) {}
+    explicit Environments(std::size_t n) : fixed_parameters(n), fixed_states(n) { episodes.reserve(n); }
 
     DEVICE device;
-    ENVIRONMENT environment;
+    std::unique_ptr<ENVIRONMENT> environment;
     std::vector<Episode> episodes;
     episode::Failure failure{};  // the last
     std::vector<episode::Field> fields[episode::N_SHOWN];
@@ -77,7 +79,7 @@ RL_TOOLS_EXPORT void environment_bounds(T* observation_low, T* observation_high,
     }
 }
 
-// Null where memory is not to be had. The author's `init` may have failed.
+// Null where memory is not to be had. The author's `init` may have failed, or a constructor.
 RL_TOOLS_EXPORT Environments* environment_create(std::int64_t n) {
     Environments* environments;
     try {
@@ -86,8 +88,12 @@ RL_TOOLS_EXPORT Environments* environment_create(std::int64_t n) {
         return nullptr;
     }
     succeeds(environments, [&] {
+        episode::named(episode::Function::CONSTRUCTOR, [&] {
+            environments->environment = std::make_unique<ENVIRONMENT>();
+            environments->episodes.resize(static_cast<std::size_t>(n));
+        });
         episode::named(episode::Function::INIT,
-                       [&] { rl_tools::init(environments->device, environments->environment); });
+                       [&] { rl_tools::init(environments->device, *environments->environment); });
     });
     return environments;
 }
@@ -105,14 +111,14 @@ RL_TOOLS_EXPORT void environment_destroy(Environments* environments) {
 // None as well where a function of the author's throws.
 RL_TOOLS_EXPORT episode::Flaw environment_check(Environments* environments) {
     auto flaw = episode::Flaw::NONE;
-    succeeds(environments, [&] { flaw = episode::check(environments->device, environments->environment); });
+    succeeds(environments, [&] { flaw = episode::check(environments->device, *environments->environment); });
     return flaw;
 }
 
 // To be called once, before what follows is used.
 RL_TOOLS_EXPORT Status environment_describe(Environments* environments) {
     const bool succeeded = succeeds(environments, [&] {
-        episode::describe(environments->device, environments->environment, environments->fields);
+        episode::describe(environments->device, *environments->environment, environments->fields);
         for (std::size_t i = 0; i < episode::N_SHOWN; i++) {
             environments->n_elements[i] = episode::n_elements(environments->fields[i]);
         }
@@ -135,7 +141,7 @@ RL_TOOLS_EXPORT const char* environment_field(const Environments* environments, 
 RL_TOOLS_EXPORT Status environment_read(Environments* environments, episode::Shown shown, std::int64_t i,
                                         double* values) {
     const bool succeeded = succeeds(environments, [&] {
-        episode::read(environments->device, environments->environment, environments->episodes[i], shown, values,
+        episode::read(environments->device, *environments->environment, environments->episodes[i], shown, values,
                       environments->n_elements[static_cast<std::size_t>(shown)]);
     });
     return succeeded ? Status::DONE : Status::THREW;
@@ -172,15 +178,15 @@ RL_TOOLS_EXPORT void environment_seed(Environments* environments, std::int64_t i
 
 namespace {
     void reset_one(Environments* environments, std::size_t i, bool nominal, T* observation) {
-        episode::reset(environments->device, environments->environment, environments->episodes[i], nominal, observation,
-                       environments->fixed_parameters[i], environments->fixed_states[i]);
+        episode::reset(environments->device, *environments->environment, environments->episodes[i], nominal,
+                       observation, environments->fixed_parameters[i], environments->fixed_states[i]);
     }
 
     // `infos`: of all environments, or null.
     T step_one(Environments* environments, std::size_t i, const T* action, std::int64_t step_limit, T* observation,
                double* infos) {
         auto& device = environments->device;
-        auto& environment = environments->environment;
+        auto& environment = *environments->environment;
         Episode& running = environments->episodes[i];
         if constexpr (rl_tools::rl::environment_wrappers::complete::SHOWS_INFO<DEVICE, ENVIRONMENT,
                                                                                episode::ReadFields>) {

@@ -252,11 +252,13 @@ class Environments:
             return
         self._has_started[:] = False
         self._may_step = False
-        which = f" of environment {self._culprit.value}" if self._culprit.value >= 0 else ""
+        which, advice = "", ""
+        if self._culprit.value >= 0:  # not when the environments are made
+            which, advice = f" of environment {self._culprit.value}", "Call reset() to begin new episodes; "
         raise NativeEnvironmentError(
             f"{FUNCTIONS[function.value]}(){which} in {self.folder} threw an exception: "
-            f"{message.decode(errors='replace')}. Call reset() to begin new episodes; "
-            f"`python -m sb3_tinyrl check-env` looks for what else may be wrong."
+            f"{message.decode(errors='replace')}. {advice}`python -m sb3_tinyrl check-env` tells the line and "
+            "what else is wrong."
         )
 
     def fix_parameters(self, index: int, parameters: Mapping[str, Any]) -> None:

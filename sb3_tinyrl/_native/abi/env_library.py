@@ -30,6 +30,7 @@ FUNCTIONS = (
     "visit_parameters",
     "visit_state",
     "visit_info",
+    "the constructor State, Parameters or Environment",
 )
 
 _SIGNATURES: Signatures = {

@@ -263,7 +263,8 @@ def _require_sources_in_key(recipe: _Recipe, sources: Path, workspace: Path) -> 
         if path not in known and not any(path.is_relative_to(folder) for folder in ours):
             raise KernelBuildError(
                 f"the environment in {sources} includes {path}, expected C++ headers in that folder or below (none "
-                "hidden); move it there, as changes elsewhere would go unnoticed"
+                "hidden, and with names that end as those of C++ do, such as .h); move or rename it, as changes would "
+                "go unnoticed"
             )
 
 

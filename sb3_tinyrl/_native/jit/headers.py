@@ -47,7 +47,8 @@ class Headers:
 def source_files(folder: Path) -> dict[str, Path]:
     """Return the C++ files in a folder of the user's and below it, by relative path.
 
-    Other files are no matter, nor is what is hidden, such as a virtual environment.
+    Other files are no matter, nor is what is hidden, such as a virtual environment, nor what is no file, such as a link
+    to nothing or a pipe.
 
     :raises KernelBuildError: when the folder can't be read
     """
@@ -81,7 +82,10 @@ def require_environment_folder(folder: str | os.PathLike[str]) -> Path:
     path = Path(folder).expanduser().absolute()
     if not path.is_dir():
         raise FileNotFoundError(f"there is no folder {path}, expected one with a C++ environment in environment.h")
-    if not (path / "environment.h").is_file():
+    header = path / "environment.h"
+    if not header.is_file():
+        if os.path.lexists(header):
+            raise FileNotFoundError(f"{header} is no file, expected a C++ header, or a link to one; put one there")
         headers = ", ".join(sorted(file.name for file in path.glob("*.h"))) or "no header at all"
         raise FileNotFoundError(
             f"the folder {path} has no environment.h (it has {headers}); add that header and include the others in it"

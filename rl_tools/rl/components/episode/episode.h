@@ -12,12 +12,25 @@
 #include <rl_tools/rl/components/episode/autoreset.h>
 
 namespace rl_tools::rl::components {
+    namespace episode {
+        // Memory that nothing may touch, in a build that checks: what comes before it may have been written beyond.
+        struct alignas(16) Fence {
+            unsigned char bytes[64];
+        };
+    }
+
     template <typename T_ENVIRONMENT>
     struct Episode {
         using ENVIRONMENT = T_ENVIRONMENT;
         using RNG = devices::random::CPU::ENGINE<random::philox::BitGenerator>;
         typename ENVIRONMENT::Parameters parameters;
+#ifdef RL_TOOLS_CHECKED
+        episode::Fence after_parameters;
+#endif
         typename ENVIRONMENT::State state;
+#ifdef RL_TOOLS_CHECKED
+        episode::Fence after_state;
+#endif
         RNG rng;
         std::int64_t n_steps;
         double episode_return;  // in double, as SB3's Monitor adds rewards up
@@ -26,7 +39,7 @@ namespace rl_tools::rl::components {
     };
 
     namespace episode {
-        // The author's functions, as far as they can throw.
+        // The author's functions, as far as they can throw; the constructors are those of the structs.
         enum class Function : std::int32_t {
             NONE,
             INIT,
@@ -38,7 +51,8 @@ namespace rl_tools::rl::components {
             OBSERVE,
             VISIT_PARAMETERS,
             VISIT_STATE,
-            VISIT_INFO
+            VISIT_INFO,
+            CONSTRUCTOR
         };
 
         // What one of them has thrown.

@@ -2,6 +2,9 @@
 
 #include <cstring>
 #include <exception>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include <rl_tools/rl/components/episode/episode.h>
 #include <rl_tools/rl/components/episode/fields.h>
@@ -9,23 +12,43 @@
 #include <rl_tools/utils/simd/vector.h>
 
 namespace rl_tools::rl::components::episode {
+    // What an exception says, cut where it says too much.
+    inline std::string cut(const char* message) {
+        constexpr std::size_t LONGEST = 1000;
+        const std::string whole = message != nullptr ? message : "an exception without a message";
+        return whole.size() <= LONGEST ? whole : whole.substr(0, LONGEST) + "...";
+    }
+
     // Calls the author's code; what it throws comes out with the name of the function.
     template <typename CALL>
     auto named(Function function, const CALL& call) {
         try {
             return call();
         } catch (const std::exception& exception) {
-            throw Failure{function, exception.what()};
+            throw Failure{function, cut(exception.what())};
+        } catch (const char* message) {
+            throw Failure{function, cut(message)};
+        } catch (const std::string& message) {
+            throw Failure{function, cut(message.c_str())};
         } catch (...) {
             throw Failure{function, "something that is no std::exception"};
         }
     }
 
-    template <typename DEVICE, typename ENVIRONMENT>
+    // Not on the stack, which a large state would exceed.
+    template <typename ENVIRONMENT>
+    std::unique_ptr<Episode<ENVIRONMENT>> make_episode() {
+        return named(Function::CONSTRUCTOR, [] { return std::make_unique<Episode<ENVIRONMENT>>(); });
+    }
+
+    using environment_wrappers::complete::CHECKS_ALL_INDICES;
+
+    // `CHECKED`: whether `set` throws an IndexError for an element that is not there.
+    template <bool CHECKED = CHECKS_ALL_INDICES, typename DEVICE, typename ENVIRONMENT>
     void observe(DEVICE& device, ENVIRONMENT& environment, Episode<ENVIRONMENT>& episode,
                  typename ENVIRONMENT::T* observation) {
         using T = typename ENVIRONMENT::T;
-        environment_wrappers::complete::Row<T, typename ENVIRONMENT::TI, ENVIRONMENT::OBSERVATION_DIM> row{
+        environment_wrappers::complete::Row<T, typename ENVIRONMENT::TI, ENVIRONMENT::OBSERVATION_DIM, CHECKED> row{
             {observation}};
         named(Function::OBSERVE,
               [&] { rl_tools::observe(device, environment, episode.parameters, episode.state, row, episode.rng); });
@@ -74,13 +97,16 @@ namespace rl_tools::rl::components::episode {
     }
 
     // Starts an episode: from a state that is drawn, or from the environment's nominal one, but for what is fixed.
-    // Nothing is left of the one before but the random numbers, which are drawn alike whatever is fixed.
+    // Nothing is left of the one before but the random numbers, which are drawn alike whatever is fixed. `observation`
+    // may be null.
     template <typename DEVICE, typename ENVIRONMENT>
     RL_TOOLS_OPAQUE void reset(DEVICE& device, ENVIRONMENT& environment, Episode<ENVIRONMENT>& episode, bool nominal,
                                typename ENVIRONMENT::T* observation, const Fixed& parameters = {},
                                const Fixed& state = {}) {
-        episode.parameters = {};
-        episode.state = {};
+        named(Function::CONSTRUCTOR, [&] {
+            episode.parameters = {};
+            episode.state = {};
+        });
         named(Function::INITIAL_PARAMETERS,
               [&] { rl_tools::sample_initial_parameters(device, environment, episode.parameters, episode.rng); });
         write(device, environment, episode, Shown::PARAMETERS, parameters);
@@ -95,7 +121,9 @@ namespace rl_tools::rl::components::episode {
         episode.n_steps = 0;
         episode.episode_return = 0;
         episode.terminated = episode.truncated = false;
-        observe(device, environment, episode, observation);
+        if (observation != nullptr) {
+            observe(device, environment, episode, observation);
+        }
     }
 
     // RLtools' environments take actions in [-1, 1]; ours are in the units of ACTION_LOW and ACTION_HIGH, and clipped
@@ -109,24 +137,32 @@ namespace rl_tools::rl::components::episode {
         return action < T(-1) ? T(-1) : action > T(1) ? T(1) : action;
     }
 
-    // Takes a step with `action` [ACTION_DIM] and returns the reward. `step_limit`: steps after which the episode is
-    // truncated, 0 for none.
-    template <typename DEVICE, typename ENVIRONMENT>
-    RL_TOOLS_OPAQUE typename ENVIRONMENT::T step(DEVICE& device, ENVIRONMENT& environment,
-                                                 Episode<ENVIRONMENT>& episode, const typename ENVIRONMENT::T* action,
-                                                 std::int64_t step_limit, typename ENVIRONMENT::T* observation) {
+    // Takes a step with `action` [ACTION_DIM] and returns the reward. `CHECKED`: whether `get` throws an IndexError for
+    // an element that is not there.
+    template <bool CHECKED, typename DEVICE, typename ENVIRONMENT>
+    RL_TOOLS_INLINE typename ENVIRONMENT::T act(DEVICE& device, ENVIRONMENT& environment, Episode<ENVIRONMENT>& episode,
+                                                const typename ENVIRONMENT::T* action) {
         using T = typename ENVIRONMENT::T;
         T scaled[ENVIRONMENT::ACTION_DIM];
         for (std::size_t i = 0; i < ENVIRONMENT::ACTION_DIM; i++) {
             scaled[i] = normalized<ENVIRONMENT>(action[i], i);
         }
-        const environment_wrappers::complete::Row<T, typename ENVIRONMENT::TI, ENVIRONMENT::ACTION_DIM> row{{scaled}};
+        const environment_wrappers::complete::Row<T, typename ENVIRONMENT::TI, ENVIRONMENT::ACTION_DIM, CHECKED> row{
+            {scaled}};
         const typename ENVIRONMENT::State state = episode.state;
         named(Function::STEP,
               [&] { rl_tools::step(device, environment, episode.parameters, state, row, episode.state, episode.rng); });
-        const T reward = named(Function::REWARD, [&] {
+        return named(Function::REWARD, [&] {
             return rl_tools::reward(device, environment, episode.parameters, state, row, episode.state, episode.rng);
         });
+    }
+
+    // The same, with all that comes after it. `step_limit`: steps after which the episode is truncated, 0 for none.
+    template <typename DEVICE, typename ENVIRONMENT>
+    RL_TOOLS_OPAQUE typename ENVIRONMENT::T step(DEVICE& device, ENVIRONMENT& environment,
+                                                 Episode<ENVIRONMENT>& episode, const typename ENVIRONMENT::T* action,
+                                                 std::int64_t step_limit, typename ENVIRONMENT::T* observation) {
+        const typename ENVIRONMENT::T reward = act<CHECKS_ALL_INDICES>(device, environment, episode, action);
         episode.n_steps++;
         episode.episode_return += static_cast<double>(reward);
         episode.terminated = named(Function::TERMINATED, [&] {
@@ -167,10 +203,11 @@ namespace rl_tools::rl::components::episode {
     template <typename DEVICE, typename ENVIRONMENT>
     void describe(DEVICE& device, ENVIRONMENT& environment, std::vector<Field> (&fields)[N_SHOWN]) {
         using T = typename ENVIRONMENT::T;
-        T observation[ENVIRONMENT::OBSERVATION_DIM];
-        Episode<ENVIRONMENT> episode{};
+        std::vector<T> observation(ENVIRONMENT::OBSERVATION_DIM);
+        const auto owner = make_episode<ENVIRONMENT>();
+        Episode<ENVIRONMENT>& episode = *owner;
         seed(episode, 0);
-        reset(device, environment, episode, false, observation);
+        reset(device, environment, episode, false, observation.data());
         for (const Shown shown : {Shown::PARAMETERS, Shown::STATE}) {
             DescribeFields visitor{fields[static_cast<std::size_t>(shown)]};
             visit(device, environment, episode, shown, visitor);
@@ -178,7 +215,7 @@ namespace rl_tools::rl::components::episode {
         if constexpr (environment_wrappers::complete::SHOWS_INFO<DEVICE, ENVIRONMENT, DescribeFields>) {
             const typename ENVIRONMENT::State before = episode.state;
             const T action[ENVIRONMENT::ACTION_DIM]{};
-            step(device, environment, episode, action, 0, observation);
+            step(device, environment, episode, action, 0, observation.data());
             DescribeFields visitor{fields[static_cast<std::size_t>(Shown::INFO)]};
             visit_info(device, environment, episode, before, action, visitor);
         }
@@ -189,28 +226,42 @@ namespace rl_tools::rl::components::episode {
         return episode.terminated || episode.truncated;
     }
 
-    // What a wrong index in the author's `observe` would do to memory, found on memory that does not matter.
+    // Looks for wrong indices in the author's code, in an episode and on memory that do not matter. A step is taken,
+    // too.
     template <typename DEVICE, typename ENVIRONMENT>
     Flaw check(DEVICE& device, ENVIRONMENT& environment) {
         using T = typename ENVIRONMENT::T;
         constexpr std::size_t DIM = ENVIRONMENT::OBSERVATION_DIM, MARGIN = 64;
         constexpr unsigned char UNTOUCHED = 0xF5;  // as a float -6.2e32, which no environment observes
-        T memory[MARGIN + DIM + MARGIN], untouched;
-        std::memset(memory, UNTOUCHED, sizeof(memory));
+        T untouched;
         std::memset(&untouched, UNTOUCHED, sizeof(untouched));
-        Episode<ENVIRONMENT> episode{};
-        seed(episode, 0);
-        reset(device, environment, episode, false, memory + MARGIN);
-        Flaw flaw = Flaw::NONE;
-        for (std::size_t i = 0; i < MARGIN + DIM + MARGIN; i++) {
-            const bool is_inside = i >= MARGIN && i < MARGIN + DIM;
-            if (!is_inside && memory[i] != untouched) {
-                return Flaw::OBSERVES_TOO_MUCH;
+        std::vector<T> memory(MARGIN + DIM + MARGIN, untouched);
+        const auto episode = make_episode<ENVIRONMENT>();
+        seed(*episode, 0);
+        reset(device, environment, *episode, false, nullptr);
+        bool sets_beyond = false;
+        named(Function::OBSERVE, [&] {
+            environment_wrappers::complete::Row<T, typename ENVIRONMENT::TI, DIM, true> row{{memory.data() + MARGIN}};
+            try {
+                rl_tools::observe(device, environment, episode->parameters, episode->state, row, episode->rng);
+            } catch (const environment_wrappers::complete::IndexError&) {
+                sets_beyond = true;
             }
-            if (is_inside && memory[i] == untouched) {
-                flaw = Flaw::OBSERVES_TOO_LITTLE;
+        });
+        const auto is_untouched = [&](std::size_t i) { return memory[i] == untouched; };
+        for (std::size_t i = 0; i < MARGIN; i++) {
+            sets_beyond = sets_beyond || !is_untouched(i) || !is_untouched(MARGIN + DIM + i);
+        }
+        if (sets_beyond) {
+            return Flaw::OBSERVES_TOO_MUCH;
+        }
+        const T action[ENVIRONMENT::ACTION_DIM]{};
+        act<true>(device, environment, *episode, action);
+        for (std::size_t i = MARGIN; i < MARGIN + DIM; i++) {
+            if (is_untouched(i)) {
+                return Flaw::OBSERVES_TOO_LITTLE;
             }
         }
-        return flaw;
+        return Flaw::NONE;
     }
 }

@@ -3,6 +3,7 @@
 // asked for by name here, before a template deep inside fails for the lack of it.
 
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <type_traits>
 
@@ -38,13 +39,21 @@ namespace rl_tools::rl::environment_wrappers::complete {
         using TYPE = typename ENVIRONMENT::Parameters;
     };
 
+    // Whether a size is a whole number and not negative; the latter may have been made one of an unsigned type.
+    template <typename NUMBER>
+    constexpr bool is_size(NUMBER number) {
+        const auto size = static_cast<std::int64_t>(number);
+        return size >= 0 && static_cast<NUMBER>(size) == number;
+    }
+
     template <typename ENVIRONMENT, typename = void>
     struct ObservationDim {
         static constexpr std::size_t VALUE = 0;
     };
     template <typename ENVIRONMENT>
     struct ObservationDim<ENVIRONMENT, std::void_t<decltype(ENVIRONMENT::OBSERVATION_DIM)>> {
-        static constexpr std::size_t VALUE = ENVIRONMENT::OBSERVATION_DIM;
+        static_assert(is_size(ENVIRONMENT::OBSERVATION_DIM), "OBSERVATION_DIM must be a whole number above 0");
+        static constexpr std::size_t VALUE = static_cast<std::size_t>(ENVIRONMENT::OBSERVATION_DIM);
     };
 
     // RLtools' type with a DIM, or just `OBSERVATION_DIM`.
@@ -63,7 +72,8 @@ namespace rl_tools::rl::environment_wrappers::complete {
     };
     template <typename ENVIRONMENT>
     struct ActionDim<ENVIRONMENT, std::void_t<decltype(ENVIRONMENT::ACTION_DIM)>> {
-        static constexpr std::size_t VALUE = ENVIRONMENT::ACTION_DIM;
+        static_assert(is_size(ENVIRONMENT::ACTION_DIM), "ACTION_DIM must be a whole number above 0");
+        static constexpr std::size_t VALUE = static_cast<std::size_t>(ENVIRONMENT::ACTION_DIM);
     };
 
     template <typename ENVIRONMENT, typename = void>
@@ -72,8 +82,28 @@ namespace rl_tools::rl::environment_wrappers::complete {
     };
     template <typename ENVIRONMENT>
     struct EpisodeStepLimit<ENVIRONMENT, std::void_t<decltype(ENVIRONMENT::EPISODE_STEP_LIMIT)>> {
-        static constexpr std::size_t VALUE = ENVIRONMENT::EPISODE_STEP_LIMIT;
+        static_assert(is_size(ENVIRONMENT::EPISODE_STEP_LIMIT),
+                      "EPISODE_STEP_LIMIT must be a whole number of steps, or 0 for no limit");
+        static constexpr std::size_t VALUE = static_cast<std::size_t>(ENVIRONMENT::EPISODE_STEP_LIMIT);
     };
+
+    // Whether there is one of two bounds without the other.
+    template <typename ENVIRONMENT, typename = void>
+    struct HasActionLow : std::false_type {};
+    template <typename ENVIRONMENT>
+    struct HasActionLow<ENVIRONMENT, std::void_t<decltype(ENVIRONMENT::ACTION_LOW)>> : std::true_type {};
+    template <typename ENVIRONMENT, typename = void>
+    struct HasActionHigh : std::false_type {};
+    template <typename ENVIRONMENT>
+    struct HasActionHigh<ENVIRONMENT, std::void_t<decltype(ENVIRONMENT::ACTION_HIGH)>> : std::true_type {};
+    template <typename ENVIRONMENT, typename = void>
+    struct HasObservationLow : std::false_type {};
+    template <typename ENVIRONMENT>
+    struct HasObservationLow<ENVIRONMENT, std::void_t<decltype(ENVIRONMENT::OBSERVATION_LOW)>> : std::true_type {};
+    template <typename ENVIRONMENT, typename = void>
+    struct HasObservationHigh : std::false_type {};
+    template <typename ENVIRONMENT>
+    struct HasObservationHigh<ENVIRONMENT, std::void_t<decltype(ENVIRONMENT::OBSERVATION_HIGH)>> : std::true_type {};
 
     // In units of the environment; [-1, 1] unless declared, as is RLtools' convention.
     template <typename ENVIRONMENT, typename = void>
@@ -124,6 +154,21 @@ namespace rl_tools::rl::environment_wrappers::complete {
         }
         return true;
     }
+
+    // Whether no low bound of an observation is above its high one, and none is NaN; as far as compilers count.
+    template <typename BOUNDS>
+    constexpr bool are_ordered() {
+        constexpr std::size_t LONGEST = 10000;
+        for (std::size_t i = 0; i < BOUNDS::LOWS && i < BOUNDS::HIGHS && i < LONGEST; i++) {
+            if (!(BOUNDS::low(i) <= BOUNDS::high(i))) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    // Steps copy a state on the stack of the thread that takes them.
+    constexpr std::size_t LARGEST_ON_STACK = std::size_t(1) << 20;
 }
 
 namespace rl_tools::rl::environment_wrappers {
@@ -158,6 +203,17 @@ namespace rl_tools::rl::environment_wrappers {
                       "OBSERVATION_LOW and OBSERVATION_HIGH must be arrays with an element for each observation");
         static_assert(complete::are_intervals<ACTION_BOUNDS>(),
                       "each ACTION_LOW must be below its ACTION_HIGH, and both finite");
+        static_assert(complete::are_ordered<OBSERVATION_BOUNDS>(),
+                      "no OBSERVATION_LOW may be above its OBSERVATION_HIGH, or be NaN");
+        static_assert(complete::HasActionLow<ENVIRONMENT>::value == complete::HasActionHigh<ENVIRONMENT>::value,
+                      "the environment declares one of ACTION_LOW and ACTION_HIGH; declare the other, too");
+        static_assert(complete::HasObservationLow<ENVIRONMENT>::value ==
+                          complete::HasObservationHigh<ENVIRONMENT>::value,
+                      "the environment declares one of OBSERVATION_LOW and OBSERVATION_HIGH; declare the other, too");
+        static_assert(sizeof(State) <= complete::LARGEST_ON_STACK &&
+                          ACTION_DIM <= complete::LARGEST_ON_STACK / sizeof(T),
+                      "the environment's State or its action is larger than 1 MiB, too large for the stack; keep what "
+                      "does not change in an episode in Parameters, or in the environment's struct");
 
         ENVIRONMENT environment{};
     };

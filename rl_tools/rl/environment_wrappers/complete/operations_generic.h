@@ -7,7 +7,7 @@
 
 #include <rl_tools/operations/cpu.h>
 #include <rl_tools/rl/environment_wrappers/complete/complete.h>
-#include <rl_tools/utils/simd/vector.h>
+#include <rl_tools/rl/environment_wrappers/complete/row.h>
 
 namespace rl_tools::rl::environment_wrappers::complete {
     template <typename... ARGUMENTS>
@@ -27,7 +27,9 @@ namespace rl_tools::rl::environment_wrappers::complete {
     template <typename... ARGUMENTS>
     using Observe = decltype(observe(std::declval<ARGUMENTS>()...));
     template <typename... ARGUMENTS>
-    using Terminated = decltype(static_cast<bool>(terminated(std::declval<ARGUMENTS>()...)));
+    using Terminated = std::enable_if_t<  // a number would be true wherever it is not 0
+        !std::is_floating_point_v<decltype(terminated(std::declval<ARGUMENTS>()...))>,
+        decltype(static_cast<bool>(terminated(std::declval<ARGUMENTS>()...)))>;
 
     template <typename... ARGUMENTS>
     using VisitParameters = decltype(visit_parameters(std::declval<ARGUMENTS>()...));
@@ -45,12 +47,6 @@ namespace rl_tools::rl::environment_wrappers::complete {
     template <template <typename...> typename CALL, typename... ARGUMENTS>
     inline constexpr bool EXISTS = Exists<CALL, void, ARGUMENTS...>::value;
 
-    // Observations and actions: one row in memory of the caller's. A type of its own, so that `get` and `set` know it.
-    template <typename T, typename TI, TI DIM>
-    struct RowSpecification : matrix::Specification<T, TI, 1, DIM> {};
-    template <typename T, typename TI, TI DIM>
-    using Row = Matrix<RowSpecification<T, TI, DIM>>;
-
     // Whether the author has something to tell of each step, for a type of visitors.
     template <typename DEVICE, typename COMPLETE, typename VISITOR>
     inline constexpr bool SHOWS_INFO =
@@ -58,26 +54,6 @@ namespace rl_tools::rl::environment_wrappers::complete {
                const typename COMPLETE::State&,
                const Row<typename COMPLETE::T, typename COMPLETE::TI, COMPLETE::ACTION_DIM>&,
                const typename COMPLETE::State&, VISITOR&>;
-
-#if defined(__has_attribute)
-#if __has_attribute(error)
-#define RL_TOOLS_CHECKS_CONSTANT_INDICES
-    // Never defined: a call that is left in the compiled code is an error.
-    __attribute__((
-        error("an index of an action or observation is beyond its elements (ACTION_DIM, OBSERVATION_DIM)"))) void
-    index_is_beyond_the_elements();
-#endif
-#endif
-
-    // What is known when it is compiled is checked then, in code that is reached; the rest by `check-env`.
-    template <typename TI, TI DIM>
-    RL_TOOLS_INLINE void require_index([[maybe_unused]] TI row, [[maybe_unused]] TI column) {
-#ifdef RL_TOOLS_CHECKS_CONSTANT_INDICES
-        if (__builtin_constant_p(row != 0 || column >= DIM) && (row != 0 || column >= DIM)) {
-            index_is_beyond_the_elements();
-        }
-#endif
-    }
 
     template <typename DEVICE, typename COMPLETE, typename RNG>
     constexpr void require_functions() {
@@ -104,30 +80,21 @@ namespace rl_tools::rl::environment_wrappers::complete {
         static_assert(EXISTS<Terminated, DEVICE&, ENVIRONMENT&, PARAMETERS&, const STATE&, RNG&>,
                       "the environment lacks a function that can be called as "
                       "terminated(device, environment, parameters, const state, rng) and returns a bool");
+        // A temporary can be passed where nothing that is written comes back.
+        static_assert(!EXISTS<SampleInitialState, DEVICE&, ENVIRONMENT&, PARAMETERS&, STATE, RNG&>,
+                      "what sample_initial_state writes to `state` is lost; take it as State&");
+        static_assert(!EXISTS<InitialState, DEVICE&, ENVIRONMENT&, PARAMETERS&, STATE>,
+                      "what initial_state writes to `state` is lost; take it as State&");
+        static_assert(!EXISTS<Step, DEVICE&, ENVIRONMENT&, PARAMETERS&, const STATE&, const ACTION&, STATE, RNG&>,
+                      "what step writes to `next_state` is lost; take it as State&");
+        static_assert(!EXISTS<SampleInitialParameters, DEVICE&, ENVIRONMENT&, PARAMETERS, RNG&>,
+                      "what sample_initial_parameters writes to `parameters` is lost; take them as Parameters&");
+        static_assert(!EXISTS<InitialParameters, DEVICE&, ENVIRONMENT&, PARAMETERS>,
+                      "what initial_parameters writes to `parameters` is lost; take them as Parameters&");
     }
 }
 
 namespace rl_tools {
-    // In place of RLtools' for all matrices.
-    template <typename T, typename TI, TI DIM>
-    RL_TOOLS_INLINE const T& get(const Matrix<rl::environment_wrappers::complete::RowSpecification<T, TI, DIM>>& row,
-                                 std::common_type_t<TI> i, std::common_type_t<TI> j) {
-        rl::environment_wrappers::complete::require_index<TI, DIM>(i, j);
-        return row._data[index(row, i, j)];
-    }
-    template <typename T, typename TI, TI DIM>
-    RL_TOOLS_INLINE T& get(Matrix<rl::environment_wrappers::complete::RowSpecification<T, TI, DIM>>& row,
-                           std::common_type_t<TI> i, std::common_type_t<TI> j) {
-        rl::environment_wrappers::complete::require_index<TI, DIM>(i, j);
-        return row._data[index(row, i, j)];
-    }
-    template <typename T, typename TI, TI DIM, typename VALUE>
-    RL_TOOLS_INLINE void set(Matrix<rl::environment_wrappers::complete::RowSpecification<T, TI, DIM>>& row,
-                             std::common_type_t<TI> i, std::common_type_t<TI> j, VALUE value) {
-        rl::environment_wrappers::complete::require_index<TI, DIM>(i, j);
-        row._data[index(row, i, j)] = static_cast<T>(value);
-    }
-
     template <typename DEVICE, typename T, typename TI, typename ENVIRONMENT>
     void init(DEVICE& device, rl::environment_wrappers::Complete<T, TI, ENVIRONMENT>& complete) {
         namespace wrapper = rl::environment_wrappers::complete;
@@ -201,6 +168,8 @@ namespace rl_tools {
                           PARAMETERS& parameters, VISITOR& visitor) {
         namespace wrapper = rl::environment_wrappers::complete;
         if constexpr (wrapper::EXISTS<wrapper::VisitParameters, DEVICE&, ENVIRONMENT&, PARAMETERS&, VISITOR&>) {
+            static_assert(!wrapper::EXISTS<wrapper::VisitParameters, DEVICE&, ENVIRONMENT&, PARAMETERS, VISITOR&>,
+                          "visit_parameters shows a copy, which can't be set; take the parameters as Parameters&");
             visit_parameters(device, complete.environment, parameters, visitor);
         }
     }
@@ -210,6 +179,8 @@ namespace rl_tools {
                      VISITOR& visitor) {
         namespace wrapper = rl::environment_wrappers::complete;
         if constexpr (wrapper::EXISTS<wrapper::VisitState, DEVICE&, ENVIRONMENT&, STATE&, VISITOR&>) {
+            static_assert(!wrapper::EXISTS<wrapper::VisitState, DEVICE&, ENVIRONMENT&, STATE, VISITOR&>,
+                          "visit_state shows a copy, which can't be set; take the state as State&");
             visit_state(device, complete.environment, state, visitor);
         }
     }
