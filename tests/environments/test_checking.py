@@ -11,6 +11,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import pytest
+from disks import mounted
 from models import TIMEOUT
 from written_environments import EXAMPLE
 
@@ -258,17 +259,10 @@ def test_a_compiler_that_hangs_has_a_time_limit(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can mount a file system")
 def test_a_temporary_folder_that_runs_no_programs_is_named(tmp_path, monkeypatch):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", disk], capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr}")
-    try:
+    with mounted(tmp_path / "disk", "noexec") as disk:
         monkeypatch.setattr(tempfile, "tempdir", str(disk))
         with pytest.raises(KernelError, match=r"can't be started: .*Permission denied; .*set TMPDIR"):
             check_environment(EXAMPLE)
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 @pytest.mark.slow

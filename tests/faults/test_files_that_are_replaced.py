@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disks import mounted
 from models import TIMEOUT, make
 from small_model import as_root, run
 from stable_baselines3 import SAC
@@ -115,13 +116,8 @@ def test_no_link_is_followed_but_the_users_own(kind, model, tmp_path, monkeypatc
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 300 kB."""
-    folder = tmp_path / "small disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)]
-    if not hasattr(os, "geteuid") or os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "small disk", "size=300k") as folder:
+        yield folder
 
 
 def fill(path: Path) -> None:

@@ -3,11 +3,11 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from disks import mounted
 from small_model import STRANGER, as_root, run
 
 from sb3_tinyrl._native.jit.compiler import find_compiler
@@ -99,13 +99,7 @@ native.step(native.action_space.sample())
 @as_root
 def test_a_full_disk_is_an_error_and_later_builds_succeed(tmp_path: Path) -> None:
     """On a file system too small for the compiler's results, then for the library alone."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr}")
-    try:
-        disk.chmod(0o700)
+    with mounted(tmp_path / "disk", "size=64k") as disk:
         learn = "make(1, kernel='auto').learn(30)"
         output = run(learn, disk / "cache", TMPDIR=str(disk))
         assert len(re.findall("PyTorch update: cannot keep .*[Nn]o space", output)) == 1, output
@@ -115,25 +109,14 @@ def test_a_full_disk_is_an_error_and_later_builds_succeed(tmp_path: Path) -> Non
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
         assert "PyTorch" not in run(learn, disk / "cache")
         assert not list((disk / "cache").glob("*.build"))
-    finally:
-        subprocess.run(["umount", disk], check=True)
-    shutil.rmtree(disk)
 
 
 @as_root
 def test_a_file_system_that_runs_no_programs_is_named(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", disk], capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr}")
-    try:
-        disk.chmod(0o700)
+    with mounted(tmp_path / "disk", "noexec") as disk:
         output = run("make(1, kernel='auto').learn(30)", disk / "cache")
         assert len(re.findall(r"PyTorch update: .*\(noexec\); set SB3_TINYRL_CACHE_DIR", output)) == 1, output
         assert output.count("PyTorch") == 1
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_cache_that_is_removed_before_the_kernel_is_loaded(cache: Path) -> None:
@@ -145,7 +128,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 class RemoveCache(BaseCallback):
     def _on_step(self):
         if self.num_timesteps == 10:
-            self.model._session._build.result("a test")
+            self.model._session._build.result()
             shutil.rmtree(os.environ["SB3_TINYRL_CACHE_DIR"])
         return True
 

@@ -51,4 +51,4 @@ def test_a_thread_that_never_begins_holds_nothing_up(
     monkeypatch.setenv("SB3_TINYRL_CACHE_DIR", str(tmp_path / "cache"))
     # As one that finds no memory before it comes to our code; `ulimit -v` has that happen at random.
     monkeypatch.setattr(_thread, "start_new_thread", lambda *_: 1)
-    assert build_in_foreground(SPEC, "a test").exists()
+    assert build_in_foreground(SPEC).exists()
