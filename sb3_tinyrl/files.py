@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -103,7 +104,7 @@ def _replacement(target: Path, earlier: os.stat_result | None) -> Iterator[Binar
             descriptor, name = tempfile.mkstemp(suffix=".partial")
             partial = Path(name)
         with os.fdopen(descriptor, "wb") as file:
-            if earlier is not None and hasattr(os, "fchmod"):
+            if earlier is not None:
                 _give_owner_and_mode(descriptor, earlier)
             yield file
             file.flush()
@@ -115,7 +116,9 @@ def _replacement(target: Path, earlier: os.stat_result | None) -> Iterator[Binar
 
 
 def _give_owner_and_mode(descriptor: int, earlier: os.stat_result) -> None:
-    """Some file systems have one owner and one mode for all files, and refuse any change."""
+    """Some file systems have one owner and one mode for all files, and refuse any change; Windows has neither."""
+    if sys.platform == "win32":
+        return
     now = os.fstat(descriptor)
     for uid, gid in ((-1, earlier.st_gid), (earlier.st_uid, -1)):
         if uid not in (-1, now.st_uid) or gid not in (-1, now.st_gid):
