@@ -62,6 +62,10 @@ def _explained() -> Iterator[None]:
         raise KernelBuildError(
             f"can't read what the kernel is made of: {error}; expected an installation that this user may read"
         ) from error
+    except MemoryError as error:
+        raise KernelBuildError(
+            f"there is no memory to look for the kernel, or to build it. {EXHAUSTED_ADVICE}"
+        ) from error
 
 
 @_explained()

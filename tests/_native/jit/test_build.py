@@ -562,3 +562,13 @@ def test_ninja_need_not_be_on_the_path(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("CXX", compiler)
     monkeypatch.setenv("PATH", f"{Path(compiler).parent}")
     assert answer(build(SPEC)) == 42003
+
+
+@pytest.mark.parametrize("call", [build, find])
+def test_no_memory_is_an_error_that_training_falls_back_from(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_no_memory() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(build_module, "find_headers", find_no_memory)
+    with pytest.raises(KernelBuildError, match=r"no memory to look for the kernel.*ulimit -v"):
+        call(SPEC)
