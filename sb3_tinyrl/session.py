@@ -5,9 +5,11 @@ A session is idle, building or bound. It answers three questions: may a kernel a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from threading import RLock
 
 from stable_baselines3 import SAC
 
@@ -61,6 +63,7 @@ class KernelSession:
         self._n_looks = 0
         self._n_calm_steps = 0
         self._may_skip_looks = False
+        self._binding = os.getpid(), RLock()
         # A buffer whose own Python code returns batches that no kernel takes: it is not asked for one in vain again.
         self._refused: tuple[object, UnsupportedByKernelError] | None = None
         self.reason: str | None = None
@@ -122,9 +125,11 @@ class KernelSession:
         :raises UnsupportedByKernelError: when no kernel can serve the model, or none any more
         """
         self._refused = None
-        if self._bound is not None and not self._is_current(self._bound, model):
-            self._bound = None
-        spec = self._spec(model, batch_size, blas)
+        with self._turn_to_bind():
+            bound = self._bound
+            if bound is not None and not self._is_current(bound, model):
+                self._bound = None
+            spec = self._spec(model, batch_size, blas, bound)
         if self._build is not None and (self._build.failure is not None or self._has_failed_to_load):
             self._build = None  # The user may have mended what was wrong, or removed the library.
         self._start_build(spec)
@@ -139,9 +144,17 @@ class KernelSession:
         bound = self._bound
         if bound is not None and bound.kernel.serves(batch_size, n_threads, blas) and self._is_current(bound, model):
             return bound
+        with self._turn_to_bind():
+            if self._bound is not bound:  # another thread has bound it meanwhile, or tried to
+                return self.for_training(model, batch_size, n_threads, blas)
+            return self._bind(bound, model, batch_size, n_threads, blas)
+
+    def _bind(
+        self, bound: Bound | None, model: SAC, batch_size: int, n_threads: int | None, blas: Blas | None
+    ) -> Bound:
         # Dropped first: a binding that fails must leave none behind that writes to memory given up.
         self._bound = None
-        spec = self._spec(model, batch_size, blas)
+        spec = self._spec(model, batch_size, blas, bound)
         if bound is not None and bound.kernel.spec == spec and bound.kernel.serves(batch_size, n_threads, blas):
             kernel = bound.kernel
         else:
@@ -197,7 +210,7 @@ class KernelSession:
 
         :raises UnsupportedByKernelError: when none can
         """
-        self._spec(model, model.batch_size, blas)
+        self._spec(model, model.batch_size, blas, self._bound)
 
     def refuse(self, model: SAC, error: UnsupportedByKernelError) -> None:
         """Note that a batch, or the statistics that would normalise it, are none that the kernel takes."""
@@ -205,11 +218,23 @@ class KernelSession:
             self._refused = model.replay_buffer, error
         self._bound = None
 
-    def _spec(self, model: SAC, batch_size: int, blas: Blas | None) -> KernelSpec:
+    @contextmanager
+    def _turn_to_bind(self) -> Iterator[None]:
+        """Of threads that share the model, one may bind a kernel to it at a time."""
+        process_id, lock = self._binding
+        if process_id != os.getpid():  # a fork: the thread that holds the lock may not exist here
+            lock = RLock()
+            self._binding = os.getpid(), lock
+        with lock:
+            yield
+
+    def _spec(self, model: SAC, batch_size: int, blas: Blas | None, bound: Bound | None = None) -> KernelSpec:
+        """Check the facts, while what is bound to the model takes no gradient step that another thread asked for."""
         if self._refused is not None and self._refused[0] is model.replay_buffer:
             raise self._refused[1]
         try:
-            return kernel_spec(model, batch_size, blas is not None)
+            with nullcontext() if bound is None else bound.kernel.at_rest():
+                return kernel_spec(model, batch_size, blas is not None)
         except (TypeError, ValueError) as error:  # of a size that no kernel has
             raise UnsupportedByKernelError(f"no kernel has these sizes: {error}", "choose others") from error
 

@@ -40,6 +40,10 @@ class _DrawSpec:
     advice = "draw.cpp is a test's; mend it."
     folder = None
 
+    def summary(self) -> str:
+        """Return what it is called."""
+        return "a test's draws"
+
     def header(self) -> str:
         """Return nothing but what has the cache notice an edited source."""
         return f"// {sha256(Path(self.source).read_bytes()).hexdigest()}\n"

@@ -145,7 +145,7 @@ def test_nonsense_in_variables_is_told_once_and_does_not_reach_predict(tmp_path:
     program = """
 model = make(1, kernel="auto")
 model.predict(model.observation_space.sample())
-print("predicted")
+print("predicted", flush=True)
 model.learn(30)
 model.predict(model.observation_space.sample())
 """
@@ -164,7 +164,7 @@ make(1, kernel="torch").learn(30)  # imports all that PyTorch's update needs
 n_open = len(os.listdir("/proc/self/fd")) - 1
 resource.setrlimit(resource.RLIMIT_NOFILE, (n_open, n_open))
 model.predict(model.observation_space.sample())
-print("predicted")
+print("predicted", flush=True)
 model.learn(30)
 model.predict(model.observation_space.sample())
 """,

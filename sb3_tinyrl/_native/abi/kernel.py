@@ -324,6 +324,16 @@ class Kernel:
         losses: npt.NDArray[np.float64] = self._losses.array[: n_taken.value].copy()
         return losses
 
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Let no gradient step of this kernel, of whichever thread's, change the model's memory in this context."""
+        if not self.is_of_this_process:  # the thread that holds the lock may not exist here
+            yield
+            return
+        with self._training:
+            self._wait()
+            yield
+
     def _wait(self) -> None:
         if self.is_of_this_process:  # else no thread is there, and waiting for it would never end
             self._library.kernel_finish_training(self._handle)
