@@ -168,8 +168,8 @@ class NativeActor(Base):
         return [*super()._excluded_save_params(), "_session", "_fused_loop", "_told"]
 
     def __getstate__(self) -> dict[str, Any]:
-        # Copies and pickles bind a kernel of their own when they first need one.
-        return {**self.__dict__, "_session": KernelSession(), "_fused_loop": None, "_beside": None}
+        # Copies and pickles bind a kernel of their own, in a session of their own, when they first need one.
+        return {**self.__dict__, "_fused_loop": None, "_beside": None}
 
     # --- acting ---
 

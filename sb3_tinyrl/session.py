@@ -50,7 +50,7 @@ class BoundActor:
 
 
 class KernelSession:
-    """Builds, loads and binds kernels as a model needs them. Never pickled, never shared by two models."""
+    """Builds, loads and binds kernels as a model needs them. Never shared by two models: a copy begins anew."""
 
     def __init__(self) -> None:
         self._build: BackgroundBuild | None = None
@@ -68,6 +68,9 @@ class KernelSession:
         self._refused: tuple[object, UnsupportedByKernelError] | None = None
         self.reason: str | None = None
         """Why no kernel serves, as of the last question; ``None`` while none has been refused."""
+
+    def __reduce__(self) -> tuple[type[KernelSession], tuple[()]]:
+        return KernelSession, ()
 
     @property
     def bound(self) -> Bound | None:
