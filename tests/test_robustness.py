@@ -285,21 +285,32 @@ def test_counts_agree_after_interrupts_at_random_moments(name: str) -> None:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
+    def learn_until(seconds: float, model: TinySAC) -> None:
+        try:
+            # And again a second later: Python ignores an exception that comes in the end of an object.
+            signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+            model.learn(10**9, reset_num_timesteps=False)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
     arguments = {"env": Scripted, **INTERRUPTED_RUNS[name]}
     model = make(env=arguments.pop("env")(), **arguments).learn(60)
     moments = np.random.default_rng(0)
     previous = signal.signal(signal.SIGALRM, interrupt)
     try:
         for _ in range(100):
-            signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.0005, 0.03))
             with pytest.raises(KeyboardInterrupt):
-                model.learn(10**9, reset_num_timesteps=False)
+                learn_until(moments.uniform(0.0005, 0.03), model)
             assert_counts_agree(model)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-    before = state(model)
-    assert_trained(model.learn(60, reset_num_timesteps=False), before)
+    n_updates = model._n_updates
+    model.learn(60, reset_num_timesteps=False)
+    assert model._n_updates > n_updates
+    assert_counts_agree(model)
+    # Whether the actor still moves depends on how long all of this took: its actions may be at their bounds by now.
+    assert all(tensor.isfinite().all() for tensor in state(model).values())
 
 
 def test_a_run_after_an_interrupt_between_two_episodes_begins_with_a_reset() -> None:
