@@ -34,6 +34,29 @@ def become_another_user():
     os.setgroups([])
     os.setgid(54321)
     os.setuid(54321)
+
+def bytes_used():
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+def limit_memory(n_bytes):
+    resource.setrlimit(resource.RLIMIT_AS, (n_bytes, resource.RLIM_INFINITY))
+
+def learn_in_children(model, margins, errors, *arguments, **keywords):
+    # Prints for each margin (in MiB of address space) how the child's learn has ended, and the child.
+    used = bytes_used()
+    for margin in margins:
+        if (child := os.fork()) == 0:
+            signal.alarm(60)  # ends one that hangs
+            limit_memory(used + int(margin * 2**20))
+            try:
+                model.learn(*arguments, **keywords)
+                outcome = "learned"
+            except errors as error:
+                outcome = f"{type(error).__name__}: {error}".splitlines()[0]
+            limit_memory(resource.RLIM_INFINITY)  # so that it can be told
+            print(margin, outcome, flush=True)
+            os._exit(0)
+        print(margin, "status", os.waitpid(child, 0)[1], flush=True)
 """
 
 

@@ -48,22 +48,8 @@ for limit in (1, 2, 3, 5, 9, 50):
 def test_address_space_from_tight_to_enough_ends_in_no_crash(built: Path) -> None:
     output = run(
         """
-import traceback
-model = make(8)
-used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-for megabytes in (0, 0.02, 0.05, 0.1, 0.5, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 1024, 4096):
-    if (child := os.fork()) == 0:
-        signal.alarm(60)  # ends one that hangs
-        resource.setrlimit(resource.RLIMIT_AS, (used + int(megabytes * 2**20), resource.RLIM_INFINITY))
-        try:
-            model.learn(60)
-            outcome = "learned"
-        except Exception as error:
-            outcome = f"{type(error).__name__}: {error}".splitlines()[0]
-        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)  # so that it can be told
-        print(megabytes, outcome, flush=True)
-        os._exit(0)
-    print(megabytes, "status", os.waitpid(child, 0)[1], flush=True)
+margins = (0, 0.02, 0.05, 0.1, 0.5, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 1024, 4096)
+learn_in_children(make(8), margins, Exception, 60)
 """,
         built,
     )
@@ -82,24 +68,12 @@ n = 100_000
 from sb3_tinyrl.environments.vec_env import NativeVecEnv
 env = NativeVecEnv("rl_tools/Pendulum-v0", n)
 model = make(1, env=env, learning_starts=n, buffer_size=5 * n).learn(2 * n)
-used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-for half_megabytes in range(40):
-    if (child := os.fork()) == 0:
-        signal.alarm(60)
-        resource.setrlimit(resource.RLIMIT_AS, (used + half_megabytes * 2**19, resource.RLIM_INFINITY))
-        try:
-            model.learn(2 * n, reset_num_timesteps=False)
-            outcome = "learned"
-        except MemoryError as error:
-            outcome = f"MemoryError: {error}"
-        print(half_megabytes, outcome, flush=True)
-        os._exit(0)
-    print(half_megabytes, "status", os.waitpid(child, 0)[1], flush=True)
+learn_in_children(model, [n / 2 for n in range(40)], MemoryError, 2 * n, reset_num_timesteps=False)
 """,
         built,
     )
     assert re.findall(r"status (\d+)", output) == ["0"] * 40, output
-    assert "39 learned" in output
+    assert "19.5 learned" in output
     assert "MemoryError" in output
 
 
@@ -111,15 +85,15 @@ n = 1_000_000
 model = make(1).learn(60)
 observations = np.ones((n, 3), np.float32)
 expected, _ = model.predict(observations[:1], deterministic=True)
-used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+used = bytes_used()
 failed = 0
 for megabytes in range(0, 40, 2):
-    resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
+    limit_memory(used + megabytes * 2**20)
     try:
         model.predict(observations, deterministic=True)
     except MemoryError:
         failed += 1
-resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+limit_memory(resource.RLIM_INFINITY)
 actions, _ = model.predict(observations, deterministic=True)
 print("failed", failed, "same", bool((actions == expected).all()))
 """,

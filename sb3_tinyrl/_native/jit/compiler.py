@@ -269,11 +269,11 @@ def _is_arm() -> bool:
 @cache
 def _accepts(command: tuple[str, ...], flag: str) -> bool:
     """Whether a compiler compiles an empty file with ``flag``."""
-    arguments = [*command, flag, "-fsyntax-only", "-x", "c++", os.devnull]
     try:
-        return processes.run(arguments, seconds=_SECONDS_TO_ANSWER).status == 0
+        _answer([*command, flag, "-fsyntax-only", "-x", "c++", os.devnull])
     except (OSError, subprocess.SubprocessError):
         return False
+    return True
 
 
 @cache

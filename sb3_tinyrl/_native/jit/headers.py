@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 from sb3_tinyrl._native.errors import KernelBuildError
@@ -36,12 +37,7 @@ class Headers:
         Contents rather than times of modification, because package managers set those as they please; reading
         all of it takes about ten milliseconds.
         """
-        total = hashlib.sha256()
-        for folder in (self.overlay, self.rltools):
-            for name, path in _files(folder):
-                with open(path, "rb") as file:
-                    total.update(os.fsencode(f"{name}\0") + hashlib.sha256(file.read()).digest())
-        return total.hexdigest()
+        return _digest(chain(_files(self.overlay), _files(self.rltools)))
 
 
 def source_files(folder: Path) -> dict[str, Path]:
@@ -68,9 +64,14 @@ def source_files(folder: Path) -> dict[str, Path]:
 
 def digest(files: dict[str, Path]) -> str:
     """Return a hash over names and contents."""
+    return _digest(files.items())
+
+
+def _digest(files: Iterable[tuple[str, str | Path]]) -> str:
     total = hashlib.sha256()
-    for name, path in files.items():
-        total.update(os.fsencode(f"{name}\0") + hashlib.sha256(path.read_bytes()).digest())
+    for name, path in files:
+        with open(path, "rb") as file:
+            total.update(os.fsencode(f"{name}\0") + hashlib.sha256(file.read()).digest())
     return total.hexdigest()
 
 
